@@ -29,6 +29,7 @@ class Record:
             without evaluation, checkpoints and the first 10 steps; None for runs that are too short.
         data: ``fingerprint`` (of the arrays), ``files`` (path, size, mtime_ns, sha256 of each file read),
             ``num_train num_val num_test num_classes`` and ``chance`` (share of the most frequent test class).
+        group_hash: the configuration's hash without its seeds; runs that share it differ by chance alone.
         code_hash: of the source of the classes that were used.
         flags: findings a reader must know, such as ``dead_head``.
     """
@@ -59,6 +60,7 @@ class Record:
     command: str
     seeds: dict[str, int] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
+    group_hash: str = ""
     code_hash: str = ""
     epochs: int = 0
     steps: int = 0

@@ -1,0 +1,90 @@
+"""Checkpoint files: written whole or not at all, verified before they are used, never unpickled freely."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nin_exp.errors import IntegrityError
+from nin_exp.records.files import atomic_write, write_text
+
+FORMAT_VERSION = 1
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write plain containers and tensors, with the file's SHA-256 beside it.
+
+    While the file changes, the sum's file holds the new and the old sum: whenever the process dies, the
+    checkpoint that is there is whole and matches one of them.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    sums = _sum_path(path)
+    previous = sums.read_text(encoding="utf-8").splitlines()[:1] if sums.is_file() else []
+    with atomic_write(path) as file:
+        hashing = _HashingFile(file)
+        torch.save({"format": FORMAT_VERSION, **state}, hashing)
+        current = f"{hashing.digest.hexdigest()}  {path.name}"
+        write_text(sums, "\n".join([current, *previous]) + "\n")
+    write_text(sums, f"{current}\n")
+
+
+def load_checkpoint(path: Path, map_location: str | torch.device = "cpu") -> dict[str, Any]:
+    """Verify and read a checkpoint.
+
+    torch reads weights with flipped bits without a word, so the sum is checked first.
+
+    Raises:
+        IntegrityError: the file or its sum is missing, does not match, or is of a newer format.
+    """
+    expected_path = _sum_path(path)
+    if not path.is_file() or not expected_path.is_file():
+        raise IntegrityError(f"{path} must exist with its .sha256 beside it; train the run again")
+    expected = {line.split()[0] for line in expected_path.read_text(encoding="utf-8").splitlines() if line.strip()}
+    if _sha256(path) not in expected:
+        raise IntegrityError(f"{path} does not match its checksum: it is damaged; delete it to train from an earlier state")
+    try:
+        state = torch.load(path, map_location=map_location, weights_only=True)
+    except Exception as error:  # torch raises many kinds for a file that is none
+        raise IntegrityError(f"{path} must be a checkpoint, but cannot be read: {str(error).splitlines()[0]}") from error
+    if state.get("format", 0) > FORMAT_VERSION:
+        raise IntegrityError(f"{path} has format {state['format']}, this nin-exp reads <= {FORMAT_VERSION}; update")
+    result: dict[str, Any] = state
+    return result
+
+
+def remove_checkpoint(path: Path) -> None:
+    """Delete a checkpoint and its sum, if they are there."""
+    path.unlink(missing_ok=True)
+    _sum_path(path).unlink(missing_ok=True)
+
+
+def _sum_path(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class _HashingFile:
+    """Passes writes on and hashes them; torch.save writes zip archives front to back when it cannot seek."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.digest = hashlib.sha256()
+
+    def write(self, data: bytes) -> int:
+        self.digest.update(data)
+        return int(self._file.write(data))
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+__all__ = ["load_checkpoint", "remove_checkpoint", "save_checkpoint"]

@@ -1,0 +1,79 @@
+"""What a shell asks while a line is being typed. Reads YAML files only: no Hydra, no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import yaml
+
+from nin_exp.compose.groups import list_groups, shipped_config_dir
+
+_RUN_VERBS = ("train", "compare", "summary")
+_FLAGS = {
+    "train": ("--multirun", "--dry-run", "--cfg", "--resolve", "--stale", "--retry-failed", "--config-dir", "--json", "--debug"),
+    "compare": ("--dry-run", "--cfg", "--resolve", "--stale", "--retry-failed", "--config-dir", "--json", "--debug"),
+    "summary": ("--input", "--classes", "--json"),
+}
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Print a candidate a line for the line typed so far; exit code 0 whatever it is."""
+    for candidate in candidates(arguments[0] if arguments else ""):
+        print(candidate)
+    return 0
+
+
+def candidates(line: str) -> list[str]:
+    """Completions of the last word of a command line that starts with ``nin-exp``.
+
+    >>> candidates("nin-exp com")
+    ['compare', 'completion']
+    """
+    words = line.split()
+    word = "" if not line or line[-1].isspace() else words.pop()
+    if len(words) <= 1:
+        from nin_exp.cli.main import VERBS
+
+        return sorted(v for v in VERBS if v.startswith(word))
+    verb = words[1]
+    if verb == "completion":
+        return [s for s in ("bash", "fish", "zsh") if s.startswith(word)]
+    if verb == "data":
+        return [s for s in ("check", "list", "prepare") if s.startswith(word)]
+    if verb not in _RUN_VERBS:
+        return []
+    if word.startswith("-"):
+        return sorted(f for f in _FLAGS[verb] if f.startswith(word))
+    root = shipped_config_dir()
+    groups = list_groups((root,))
+    key, equals, value = word.partition("=")
+    if equals and key in groups:
+        done, comma, last = value.rpartition(",")
+        return [f"{key}={done}{comma}{o}" for o in groups[key] if o.startswith(last)]
+    chosen = dict(w.split("=", 1) for w in words[2:] if "=" in w)
+    keys = {*(f"{g}=" for g in groups), *(f"{k}=" for k in _keys(root, groups, chosen))}
+    return sorted(k for k in keys if k.startswith(word))
+
+
+def _keys(root: Path, groups: dict[str, tuple[str, ...]], chosen: dict[str, str]) -> Iterator[str]:
+    """Keys of the root file and of the chosen (or default) option of each group."""
+    top = yaml.safe_load((root / "config.yaml").read_text(encoding="utf-8"))
+    defaults = {k: v for entry in top.pop("defaults") if isinstance(entry, dict) for k, v in entry.items()}
+    yield from _flatten(top)
+    for group in groups:
+        option = chosen.get(group, defaults.get(group))
+        for name in str(option).split(","):
+            path = root / group / f"{name}.yaml"
+            if group not in ("experiment", "debug") and path.is_file():
+                yield from _flatten(yaml.safe_load(path.read_text(encoding="utf-8")) or {}, f"{group}.")
+
+
+def _flatten(values: dict[str, object], prefix: str = "") -> Iterator[str]:
+    for name, value in values.items():
+        if name in ("_target_", "_partial_", "defaults"):
+            continue
+        if isinstance(value, dict) and value:
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"

@@ -1,0 +1,84 @@
+"""Flags that several verbs share."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from nin_exp.errors import ConfigError, nearest
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser whose errors are the project's: one line, exit code 2, the nearest flag named."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}; see `{self.prog} --help`")
+
+    def parse(self, arguments: Sequence[str]) -> Any:
+        """Parse flags and overrides in any order."""
+        known, rest = self.parse_known_intermixed_args(list(arguments))
+        unknown = [a for a in rest if a.startswith("-")]
+        if unknown:
+            flags = [o for action in self._actions for o in action.option_strings if o.startswith("--")]
+            name = unknown[0].split("=")[0]
+            hint = nearest(name, flags) if len(name) > 2 else ""
+            raise ConfigError(f"{name} is not a flag of `{self.prog}`.{hint if 'Did' in hint else ''}")
+        return known
+
+
+def make_parser(verb: str, description: str, epilog: str | None = None) -> Parser:
+    """A parser with what every verb takes."""
+    parser = Parser(
+        prog=f"nin-exp {verb}",
+        description=description,
+        epilog=epilog,
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def add_config_flags(parser: Parser) -> None:
+    """Overrides, and where configuration comes from."""
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="overrides in Hydra's syntax")
+    parser.add_argument("--config-dir", metavar="DIR", help="a folder of your own options, laid out as conf/")
+    parser.add_argument(
+        "--allow-package", action="append", default=[], metavar="PKG", help="trust _target_ classes of this package"
+    )
+
+
+def add_plan_flags(parser: Parser) -> None:
+    """Flags of verbs that train."""
+    add_config_flags(parser)
+    parser.add_argument("-c", "--cfg", choices=["job"], help="print the composed configuration and stop")
+    parser.add_argument("--resolve", action="store_true", help="with --cfg: resolve interpolations")
+    parser.add_argument(
+        "--dry-run", nargs="?", const="plan", choices=["plan", "build"], help="show the plan and stop; build: build each model"
+    )
+    parser.add_argument(
+        "--stale", choices=["keep", "rerun"], help="what to do with runs made with other code or data (else: exit 2)"
+    )
+    parser.add_argument("--retry-failed", action="store_true", help="train failed jobs again")
+
+
+def command_line(verb: str, arguments: Sequence[str]) -> str:
+    """What was typed, ready to be typed again."""
+    return shlex.join(["nin-exp", verb, *arguments])
+
+
+def composer_for(args: Any) -> Any:
+    """The composer of the parsed flags."""
+    from nin_exp.compose.composer import Composer
+    from nin_exp.compose.groups import resolve_config_dirs
+
+    return Composer(resolve_config_dirs(args.config_dir), tuple(args.allow_package))
+
+
+def is_terminal() -> bool:
+    """Whether progress may be drawn."""
+    return sys.stderr.isatty()

@@ -1,0 +1,51 @@
+"""What ``--dry-run`` prints."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from nin_exp.plan.expand import Plan
+from nin_exp.plan.forecast import Forecast
+from nin_exp.plan.states import JobState, count_states
+
+
+def print_plan(plan: Plan, states: list[JobState], outlook: Forecast, workers: int, *, as_json: bool) -> None:
+    """Print the jobs, how far they are, and what the plan can show."""
+    if as_json:
+        jobs = [{**asdict(p), "state": s.state} for p, s in zip(plan.study.jobs, states, strict=True)]
+        outline = {"study": str(plan.study_dir), "workers": workers, "forecast": asdict(outlook), "jobs": jobs}
+        print(json.dumps(outline, indent=1))
+        return
+    counts = ", ".join(f"{n} {state}" for state, n in count_states(states).items())
+    print(f"study   {plan.study_dir}")
+    print(f"jobs    {len(plan.jobs)} ({counts}), {workers} at a time")
+    print(f"time    {_duration(outlook.seconds)}")
+    comparison = plan.study.comparison
+    if comparison is not None:
+        print(f"arms    {', '.join(comparison.arms)} (baseline {comparison.baseline}, by {', '.join(comparison.by)})")
+        print(f"blocks  {', '.join(comparison.blocks)}")
+        print(f"pairs   {outlook.num_pairs} a contrast, {outlook.num_contrasts} contrasts")
+        print(f"p       smallest reachable after Holm: {outlook.smallest_p:.2g}{_too_few(outlook)}")
+        effect = "unknown until some pairs are done" if outlook.effect is None else f"{100 * outlook.effect:.2f} points"
+        print(f"effect  detectable with power 0.8: {effect}")
+    print()
+    width = max(len(job.block) for job in plan.jobs)
+    arm_width = max(len(job.arm) for job in plan.jobs)
+    for state in states:
+        job = state.job
+        print(f"  {job.job_id}  {job.block:<{width}}  {job.arm:<{arm_width}}  seed {job.seed:<4} {state.state}")
+
+
+def _too_few(outlook: Forecast) -> str:
+    if outlook.smallest_p is None or outlook.smallest_p < 0.05:
+        return ""
+    return " - too few pairs for p < 0.05, take more seeds"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "unknown (no run like these has a record yet)"
+    if seconds < 90:
+        return f"about {seconds:.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"

@@ -1,0 +1,146 @@
+"""Carry out a plan: look at what is there, check the rest, run it, report."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from nin_exp.cli.flags import is_terminal
+from nin_exp.cli.plan_table import print_plan
+from nin_exp.cli.progress import PlanProgress
+from nin_exp.errors import (
+    EXIT_JOBS_FAILED,
+    ConfigError,
+    DataError,
+    IntegrityError,
+    NinExpError,
+    OutOfMemoryError,
+    RefusedError,
+    StorageError,
+)
+from nin_exp.executors.local import LocalExecutor, make_slots
+from nin_exp.executors.outcome import Outcome
+from nin_exp.plan.expand import Plan
+from nin_exp.plan.forecast import forecast
+from nin_exp.plan.states import JobState, is_writable, states_of
+from nin_exp.records.job import Job
+from nin_exp.records.record import RECORD_FILE
+
+_CLASSES = {
+    c.exit_code: c for c in (ConfigError, DataError, IntegrityError, RefusedError, StorageError, OutOfMemoryError)
+}
+
+
+def run_plan(plan: Plan, args: Any) -> int:
+    """Run what is missing; returns the exit code."""
+    refuse_unready(plan, writes=args.dry_run is None)
+    states = states_of(plan.jobs)
+    slots = make_slots(plan.config.executor, len(plan.jobs), use_gpus=plan.config.trainer.accelerator != "cpu")
+    if plan.config.executor.kind == "inline":
+        slots = slots[:1]
+    outlook = forecast(plan, states, len(slots))
+    if args.dry_run == "plan":
+        print_plan(plan, states, outlook, len(slots), as_json=args.json)
+        return 0
+    executor = LocalExecutor(plan.config.executor, slots)
+    wanted = wanted_jobs(states, args) if args.dry_run is None else list(plan.jobs)
+    if wanted:
+        raise_problems(executor.preflight(wanted), plan)
+    if args.dry_run == "build":
+        print_plan(plan, states, outlook, len(slots), as_json=args.json)
+        return 0
+    plan.study.write(plan.study_dir)
+    with PlanProgress(plan, states, wanted, len(slots), enabled=is_terminal()) as progress:
+        stopped = executor.run(wanted, progress.on_start, progress.on_outcome, progress.on_tick) if wanted else None
+        outcomes = progress.outcomes
+    if stopped is not None:
+        left = len(wanted) - sum(o.ending == "done" for o in outcomes)
+        print(f"stopped with {left} of {len(plan.jobs)} jobs left; the same command goes on", file=sys.stderr)
+        return stopped
+    return _finish(plan, states, outcomes, args)
+
+
+def refuse_unready(plan: Plan, *, writes: bool = True) -> None:
+    """Refuse a plan whose source is missing or whose output cannot be written, before anything is read.
+
+    Raises:
+        DataError: dataset.source names nothing.
+        StorageError: the study's folder cannot be made.
+    """
+    for source in dict.fromkeys(job.config["dataset"].get("source") for job in plan.jobs):
+        if source is not None and not Path(source).expanduser().exists():
+            raise DataError(f"dataset.source must be an existing file or folder, got '{source}'; give the path of the images")
+    if writes and not is_writable(plan.study_dir):
+        raise StorageError(f"runs_dir must be a folder that can be written, got '{plan.study_dir.parent}'; set runs_dir=PATH")
+
+
+def wanted_jobs(states: list[JobState], args: Any) -> list[Job]:
+    """The jobs that are to run now.
+
+    Raises:
+        ConfigError: runs are stale and ``--stale`` does not say what to do with them.
+    """
+    stale = [s for s in states if s.state == "stale"]
+    if stale and args.stale is None:
+        raise ConfigError(
+            f"{len(stale)} of {len(states)} runs are stale (such as {stale[0].job.run_dir}: {stale[0].reason}); "
+            "say --stale=keep to use them or --stale=rerun to train them again"
+        )
+    again = {"stale"} if args.stale == "rerun" else set()
+    if args.retry_failed:
+        again.add("failed")
+    for state in states:
+        if state.state in again:
+            _forget(state)
+    return [s.job for s in states if s.state in {"planned", "started", *again}]
+
+
+def _forget(state: JobState) -> None:
+    """Take a record back, so that its job counts as not run; a stale one starts from the beginning."""
+    (state.job.run_dir / RECORD_FILE).unlink(missing_ok=True)
+    if state.state == "stale":
+        for path in (state.job.run_dir / "checkpoints").glob("*"):
+            path.unlink()
+
+
+def raise_problems(problems: list[tuple[str, int, str]], plan: Plan) -> None:
+    """Turn what a check found into one error; nothing has started.
+
+    Raises:
+        NinExpError: of the class of the first problem, with all of them.
+    """
+    if not problems:
+        return
+    labels = {job.job_id: ", ".join(p for p in (job.arm, job.block) if p) for job in plan.jobs}
+    texts = [f"{labels[job_id]}: {text}" if len(plan.jobs) > 1 else text for job_id, _, text in problems]
+    code = problems[0][1]
+    kind: type[NinExpError] = _CLASSES.get(code, NinExpError)
+    more = f" (nothing was started; {len(plan.jobs)} jobs were planned)" if len(plan.jobs) > 1 else ""
+    raise kind("; ".join(dict.fromkeys(texts)) + more)
+
+
+def _finish(plan: Plan, states: list[JobState], outcomes: list[Outcome], args: Any) -> int:
+    from nin_exp.report.analysis import analyse, summary_lines
+    from nin_exp.report.collect import load_study
+    from nin_exp.report.write import build_report
+
+    results = analyse(load_study(plan.study_dir))
+    paths = build_report(plan.study_dir)
+    bad = [o for o in outcomes if o.ending != "done"]
+    failed_before = [s for s in states if s.state == "failed" and not args.retry_failed]
+    if args.json:
+        print(json.dumps({"study": str(plan.study_dir), "report": str(paths.html), "failed": [o.job.job_id for o in bad]}))
+    else:
+        for line in summary_lines(results):
+            print(line)
+        print(f"report: {paths.html}")
+    for outcome in bad:
+        print(f"{outcome.ending}: {outcome.job.run_dir}: {outcome.error}", file=sys.stderr)
+    if failed_before:
+        print(f"{len(failed_before)} jobs failed before and were not tried again; use --retry-failed", file=sys.stderr)
+    return EXIT_JOBS_FAILED if bad or failed_before else 0
+
+
+__all__ = ["raise_problems", "refuse_unready", "run_plan", "wanted_jobs"]

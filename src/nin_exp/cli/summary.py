@@ -1,0 +1,87 @@
+"""``nin-exp summary``: the layer table of a network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from nin_exp.cli.flags import add_config_flags, composer_for, make_parser
+from nin_exp.errors import ConfigError
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the verb; returns the exit code."""
+    parser = make_parser(
+        "summary",
+        "Layer table of a network: output shapes, parameters, MACs, receptive field.",
+        "example:\n  nin-exp summary backbone=nin head=fc --input 3x32x32 --classes 10",
+    )
+    add_config_flags(parser)
+    parser.add_argument("--input", metavar="CxHxW", help="image shape (default: the data set's)")
+    parser.add_argument("--classes", type=int, metavar="K", help="number of classes (default: the data set's)")
+    args = parser.parse(arguments)
+    composer = composer_for(args)
+    from nin_exp.compose.overrides import parse_overrides
+
+    settings = parse_overrides(args.overrides, composer.groups)
+    swept = [str(s) for s in settings if s.swept]
+    if swept:
+        raise ConfigError(f"summary takes one network, got the list {swept[0]}; give one value")
+    config = composer.compose([(s.key, s.values[0]) for s in settings])
+    summary = _summarise(config, args, composer.allowed_packages)
+    if args.json:
+        print(json.dumps(summary.as_dict(), indent=1))
+    else:
+        _print(summary)
+    return 0
+
+
+def _summarise(config: Any, args: Any, allowed_packages: tuple[str, ...]) -> Any:
+    import torch
+
+    from nin_exp.build import build_dataset, build_network
+    from nin_exp.contracts.data import ImageSpec
+    from nin_exp.data.folder import resolve_data_dir
+    from nin_exp.data.prepare import prepare
+    from nin_exp.layers.summary import summarize
+
+    spec, num_classes = _parse_input(args.input), args.classes
+    if spec is None or num_classes is None:
+        source = build_dataset(config, allowed_packages)
+        data = prepare(source, resolve_data_dir(config.data_dir), config.split_seed)
+        spec = data.image_spec if spec is None else spec
+        num_classes = data.num_classes if num_classes is None else num_classes
+    assert isinstance(spec, ImageSpec)
+    with torch.device("meta"):
+        network = build_network(config, spec, num_classes, allowed_packages)
+    return summarize(network, spec)
+
+
+def _parse_input(text: str | None) -> Any:
+    from nin_exp.contracts.data import ImageSpec
+
+    if text is None:
+        return None
+    parts = text.lower().split("x")
+    if len(parts) != 3 or not all(p.isdigit() and int(p) > 0 for p in parts):
+        raise ConfigError(f"--input must be CxHxW, such as 3x32x32, got '{text}'")
+    return ImageSpec(*map(int, parts))
+
+
+def _print(summary: Any) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold")
+    for name, align in (("layer", "left"), ("type", "left"), ("output", "right"), ("parameters", "right"), ("MACs", "right"), ("field", "right")):
+        table.add_column(name, justify=align)  # type: ignore[arg-type]
+    for layer in summary.layers:
+        field = "" if layer.receptive_field is None else str(layer.receptive_field)
+        shape = "x".join(map(str, layer.output_shape))
+        table.add_row(layer.name, layer.kind, shape, f"{layer.params:,}", f"{layer.macs:,}", field)
+    console = Console()
+    console.print(table)
+    share = summary.params_head / max(1, summary.params_total)
+    console.print(f"parameters {summary.params_total:,}, of these in the head {summary.params_head:,} ({share:.1%})")
+    console.print(f"MACs       {summary.macs:,} an image")

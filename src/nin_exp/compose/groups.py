@@ -1,0 +1,49 @@
+"""Where configuration files lie, and which options each group offers. No Hydra: completion must start fast."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import nin_exp
+from nin_exp.errors import ConfigError, nearest
+
+
+def shipped_config_dir() -> Path:
+    """The ``conf`` folder: inside an installed package, or at the top of a checkout."""
+    package = Path(nin_exp.__file__).resolve().parent
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parent.parent / "conf"
+
+
+@lru_cache(maxsize=8)
+def list_groups(config_dirs: tuple[Path, ...]) -> dict[str, tuple[str, ...]]:
+    """Map each group to its options, such as ``{"head": ("fc", "gap"), "experiment": ("paper/cifar10",)}``."""
+    options: dict[str, set[str]] = {}
+    for root in config_dirs:
+        for group in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith((".", "_"))):
+            found = {f.relative_to(group).with_suffix("").as_posix() for f in group.rglob("*.yaml")}
+            options.setdefault(group.name, set()).update(found)
+    return {group: tuple(sorted(names)) for group, names in options.items()}
+
+
+def resolve_config_dirs(extra: str | None) -> tuple[Path, ...]:
+    """The shipped folder, and a user's own in front of it.
+
+    Raises:
+        ConfigError: the user's folder is missing.
+    """
+    shipped = shipped_config_dir()
+    if extra is None:
+        return (shipped,)
+    folder = Path(extra).expanduser().resolve()
+    if not folder.is_dir():
+        raise ConfigError(f"--config-dir must be an existing folder, got '{extra}'")
+    return (shipped, folder)
+
+
+def check_option(group: str, option: str, groups: dict[str, tuple[str, ...]]) -> str | None:
+    """What is wrong with choosing this option, or None."""
+    if option in groups[group]:
+        return None
+    return f"{group}={option} is not an option of {group}.{nearest(option, groups[group])}"

@@ -1,0 +1,169 @@
+"""The fixed part of a configuration: its fields with their types, ranges and cross-field rules.
+
+The defaults stand in ``conf/``. The open parts (data set, backbone, head, optimizer, schedule, augmentation,
+loggers) stay mappings here; ``compose`` checks them against the signature of the class they name.
+"""
+
+from __future__ import annotations
+
+import typing
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Literal
+
+from nin_exp.ranges import DropRate, NonNegativeFloat, NonNegativeInt, OpenFraction, PositiveFloat, PositiveInt
+
+Node = dict[str, Any]
+"""An open part: ``_target_`` and its arguments."""
+
+OPEN_GROUPS = ("dataset", "backbone", "head", "optimizer", "schedule", "augment")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerConfig:
+    """How a run trains; one file a choice in ``conf/trainer``."""
+
+    accelerator: Literal["auto", "cpu", "gpu"]
+    devices: Literal[1]  # several devices a job come with the distributed launcher
+    max_epochs: NonNegativeInt
+    max_steps: PositiveInt | None
+    batch_size: PositiveInt
+    eval_batch_size: PositiveInt
+    precision: Literal["32", "bf16-mixed", "16-mixed"]
+    channels_last: bool
+    threads: PositiveInt | None
+    select: Literal["best", "last"]
+    patience: PositiveInt | None
+    label_smoothing: DropRate
+    clip_norm: PositiveFloat | None
+    deterministic: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitConfig:
+    """How weights start; biases start at zero."""
+
+    scheme: Literal["kaiming", "xavier", "orthogonal", "gaussian", "torch"]
+    std: PositiveFloat
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointConfig:
+    """Which weights stay after a run, and how often a run can be continued from."""
+
+    keep: Literal["best", "last", "both", "none"]
+    every_epochs: PositiveInt
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """What is kept from the evaluated splits."""
+
+    panel: NonNegativeInt
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepConfig:
+    """What a preset sweeps over; the same key on the command line replaces it."""
+
+    params: dict[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig:
+    """What a comparison asks, and how sure it wants to be."""
+
+    by: list[str] | str | None
+    baseline: str | None
+    metric: str
+    rope: NonNegativeFloat
+    alpha: OpenFraction
+    default_seeds: PositiveInt
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutorConfig:
+    """Where jobs run."""
+
+    kind: Literal["inline", "local"]
+    workers: PositiveInt | None
+    gpus_per_job: PositiveInt
+    start_method: Literal["auto", "forkserver", "spawn"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentConfig:
+    """One resolved configuration: everything that a job needs."""
+
+    engine: Literal["torch"]
+    study: str | None
+    runs_dir: str
+    data_dir: str | None
+    seed: NonNegativeInt
+    seeds: PositiveInt | list[NonNegativeInt] | None
+    split_seed: NonNegativeInt
+    init_seed: NonNegativeInt
+    order_seed: NonNegativeInt
+    augment_seed: NonNegativeInt
+    dataset: Node
+    backbone: Node
+    head: Node
+    optimizer: Node
+    schedule: Node
+    augment: Node
+    init: InitConfig
+    trainer: TrainerConfig
+    checkpoint: CheckpointConfig
+    evaluation: EvaluationConfig
+    sweep: SweepConfig
+    compare: CompareConfig
+    logger: dict[str, Any]
+    executor: ExecutorConfig
+    choices: dict[str, Any]  # the option chosen in each group, added by compose
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> ExperimentConfig:
+        """Build from a resolved mapping whose types were checked by ``compose``."""
+        built: ExperimentConfig = _build(ExperimentConfig, values)
+        return built
+
+
+def _build(kind: Any, values: dict[str, Any]) -> Any:
+    hints = typing.get_type_hints(kind)
+    arguments = {}
+    for field in fields(kind):
+        value = values[field.name]
+        arguments[field.name] = _build(hints[field.name], value) if is_dataclass(hints[field.name]) else value
+    return kind(**arguments)
+
+
+# What does not change a run's result, and therefore not its name. `dataset.source` is a copy of a named data set;
+# data sets that are nothing but their source keep it (see plan.identity).
+VOLATILE_KEYS = ("study", "runs_dir", "data_dir", "seeds", "sweep", "compare", "logger", "executor", "checkpoint", "choices")
+VOLATILE_TRAINER_KEYS = ("threads",)
+
+
+def rule_violations(config: ExperimentConfig) -> list[str]:
+    """List what is wrong between fields, each as one sentence with the remedy."""
+    problems = []
+    trainer = config.trainer
+    if trainer.precision == "16-mixed" and trainer.accelerator == "cpu":
+        problems.append("trainer.precision=16-mixed needs a GPU, got trainer.accelerator=cpu; use precision=32")
+    if config.study is not None and not _is_folder_name(config.study):
+        problems.append(
+            f"study must be a plain folder name of at most 120 bytes (no /, no leading dot or dash), got '{config.study}'"
+        )
+    if not config.compare.metric.startswith(("test/", "val/")):
+        problems.append(f"compare.metric must name a split, such as test/acc, got '{config.compare.metric}'")
+    if isinstance(config.seeds, list) and len(set(config.seeds)) != len(config.seeds):
+        problems.append(f"seeds must differ from each other, got {config.seeds}")
+    if isinstance(config.seeds, list) and not config.seeds:
+        problems.append("seeds must hold at least one seed, got []")
+    return problems
+
+
+def _is_folder_name(name: str) -> bool:
+    plain = all(c.isprintable() and c not in '/\\:*?"<>|' for c in name)
+    return bool(name) and plain and name[0] not in ".-" and len(name.encode()) <= 120 and name == name.strip()
+
+
+__all__ = ["OPEN_GROUPS", "ExperimentConfig", "Node", "rule_violations"]

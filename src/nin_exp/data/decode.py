@@ -1,0 +1,121 @@
+"""Decode the files of class folders into arrays, with a policy for those that cannot be read."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from nin_exp.data.folders import FolderFiles, FolderScan
+from nin_exp.data.images import UnreadableImageError, read_image
+from nin_exp.data.validate import RawSplit
+from nin_exp.errors import DataError
+
+_SHOWN = 5
+_MAX_THREADS = 8
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Decoded files of one split; ``unreadable`` are (file, reason) of those left out."""
+
+    images: npt.NDArray[np.uint8]
+    kept: FolderFiles
+    unreadable: tuple[tuple[Path, str], ...]
+
+
+def decode(files: FolderFiles, *, channels: Literal[1, 3], image_size: int | None) -> Decoded:
+    """Decode files to uint8 ``(N, H, W, channels)``; those that cannot be read are left out and listed.
+
+    Raises:
+        DataError: with ``image_size`` None, two images differ in shape.
+    """
+
+    def read(path: Path) -> npt.NDArray[np.uint8] | str:
+        try:
+            return read_image(path, channels=channels, image_size=image_size)
+        except UnreadableImageError as error:
+            return str(error).removeprefix(f"{path}: ")
+
+    images: npt.NDArray[np.uint8] | None = None
+    good: list[int] = []
+    unreadable: list[tuple[Path, str]] = []
+    # Decoders work outside Python's lock.
+    with ThreadPoolExecutor(_num_threads()) as pool:
+        for i, result in enumerate(pool.map(read, files.paths)):
+            if isinstance(result, str):
+                unreadable.append((files.paths[i], result))
+                continue
+            if images is None:
+                images = np.empty((len(files), *result.shape), dtype=np.uint8)
+            if result.shape != images.shape[1:]:
+                raise DataError(
+                    f"{files.paths[i]} must be {_size(images[0])} pixels like the others, got {_size(result)}; "
+                    "give dataset.image_size=N"
+                )
+            images[len(good)] = result
+            good.append(i)
+    if images is None:
+        images = np.empty((0, 1, 1, channels), dtype=np.uint8)
+    kept = FolderFiles(tuple(files.paths[i] for i in good), tuple(files.labels[i] for i in good))
+    return Decoded(images[: len(good)], kept, tuple(unreadable))
+
+
+def _num_threads() -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(_MAX_THREADS, cores)
+
+
+def read_folders(
+    scan: FolderScan, *, channels: Literal[1, 3], image_size: int | None, unreadable: Literal["error", "skip"]
+) -> tuple[RawSplit, RawSplit, dict[str, Any]]:
+    """Decode both splits; also returns notes.
+
+    Args:
+        unreadable: ``skip`` leaves unreadable files out, and notes how many and which.
+
+    Raises:
+        DataError: files cannot be read (with ``error``), or none of a class can.
+    """
+    train, test = (decode(files, channels=channels, image_size=image_size) for files in (scan.train, scan.test))
+    bad = train.unreadable + test.unreadable
+    notes = dict(scan.notes)
+    if bad and unreadable == "error":
+        raise DataError(
+            f"{scan.root}: {len(bad)} of {len(scan.train) + len(scan.test)} files cannot be read: "
+            f"{_shown([f'{scan.name(path)} ({reason})' for path, reason in bad])}; "
+            "mend or remove them, or give dataset.unreadable=skip"
+        )
+    if bad:
+        notes["unreadable"] = len(bad)
+        notes["unreadable_files"] = [scan.name(path) for path, _ in bad]
+        _check_classes_left(scan, train.kept)
+        if not len(test.kept):
+            raise DataError(f"{scan.root}: none of the {len(scan.test)} test images can be read; mend or replace them")
+    return _raw(train, scan, "training images"), _raw(test, scan, "test images"), notes
+
+
+def _check_classes_left(scan: FolderScan, kept: FolderFiles) -> None:
+    left = set(kept.labels)
+    for label, name in enumerate(scan.class_names):
+        if label not in left:
+            raise DataError(f"{scan.root}: none of the images of class {name!r} can be read; mend or remove the class")
+
+
+def _raw(decoded: Decoded, scan: FolderScan, split: str) -> RawSplit:
+    labels = np.array(decoded.kept.labels, dtype=np.int64)
+    return RawSplit(decoded.images, labels, f"{scan.root}: {split}", f"{scan.root}: labels of the {split}")
+
+
+def _size(array: npt.NDArray[np.uint8]) -> str:
+    return f"{array.shape[0]}x{array.shape[1]}"
+
+
+def _shown(names: list[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,82 @@
+"""Check all jobs of a plan before the first one starts: data readable, every distinct model built on the meta device."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import torch
+
+from nin_exp.build import build_augment, build_dataset, build_network, build_optimizer, build_schedule
+from nin_exp.compose.check import checked_config
+from nin_exp.config import ExperimentConfig
+from nin_exp.contracts.data import ImageSpec
+from nin_exp.data.folder import resolve_data_dir
+from nin_exp.data.prepare import prepare
+from nin_exp.errors import EXIT_BUG, NinExpError
+from nin_exp.records.job import Job
+from nin_exp.train.host import pick_device
+
+Problem = tuple[str, int, str]
+"""Job id, exit code, message."""
+
+
+def check_jobs(jobs: list[Job]) -> list[Problem]:
+    """Build what the jobs would build, each distinct combination once; an empty list when all is well."""
+    specs: dict[str, tuple[ImageSpec, int] | Problem] = {}
+    seen: set[str] = set()
+    problems: list[Problem] = []
+    for job in jobs:
+        config = checked_config(job.config, job.allowed_packages)
+        data_key = _key([config.dataset, config.data_dir])
+        if data_key not in specs:
+            specs[data_key] = _attempt(job, lambda c=config, j=job: _read_spec(c, j))  # type: ignore[misc]
+            if _is_problem(specs[data_key]):
+                problems.append(specs[data_key])  # type: ignore[arg-type]
+        parts = [config.backbone, config.head, config.optimizer, config.schedule, config.augment, config.trainer.accelerator]
+        model_key = _key([data_key, *parts])
+        if _is_problem(specs[data_key]) or model_key in seen:
+            continue
+        seen.add(model_key)
+        found = _attempt(job, lambda c=config, j=job, s=specs[data_key]: _build_all(c, j, s))  # type: ignore[misc]
+        if _is_problem(found):
+            problems.append(found)
+    return problems
+
+
+def _attempt(job: Job, action: Any) -> Any:
+    try:
+        return action()
+    except NinExpError as error:
+        return (job.job_id, error.exit_code, str(error))
+    except Exception as error:
+        return (job.job_id, EXIT_BUG, f"{type(error).__name__}: {error}")
+
+
+def _is_problem(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 3
+
+
+def _read_spec(config: ExperimentConfig, job: Job) -> tuple[ImageSpec, int]:
+    source = build_dataset(config, job.allowed_packages)
+    data = prepare(source, resolve_data_dir(config.data_dir), config.split_seed)
+    return data.image_spec, data.num_classes
+
+
+def _build_all(config: ExperimentConfig, job: Job, spec: tuple[ImageSpec, int]) -> None:
+    pick_device(config.trainer.accelerator)
+    build_augment(config, job.allowed_packages)
+    with torch.device("meta"):
+        network = build_network(config, spec[0], spec[1], job.allowed_packages)
+    # Schedules check their settings against an optimizer; a single weight is one.
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    probe = torch.optim.SGD([parameter], lr=float(config.optimizer.get("lr", 1.0)), momentum=0.9)
+    build_optimizer(config, job.allowed_packages)
+    schedule = build_schedule(config, job.allowed_packages)
+    epochs = max(1, config.trainer.max_epochs)
+    schedule.build(probe, total_steps=10 * epochs, steps_per_epoch=10)
+    del network
+
+
+def _key(parts: list[Any]) -> str:
+    return json.dumps(parts, sort_keys=True)

@@ -1,0 +1,67 @@
+"""What a plan will take and what it can show, said before it starts."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from dataclasses import dataclass
+
+from nin_exp.plan.expand import Plan
+from nin_exp.plan.states import JobState
+from nin_exp.records.record import Record
+from nin_exp.stats.planning import detectable_effect, smallest_p
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A plan's outlook.
+
+    Args:
+        seconds: time left on ``workers`` workers, or None when no run like it has a record.
+        smallest_p: the smallest p-value that the exact test can reach after Holm, or None without a comparison.
+        effect: the detectable difference (power 0.8), or None when the spread is not known yet.
+    """
+
+    num_pairs: int
+    num_contrasts: int
+    seconds: float | None
+    smallest_p: float | None
+    effect: float | None
+
+
+def forecast(plan: Plan, states: list[JobState], workers: int) -> Forecast:
+    """Estimate from the records of the study's own runs; a job's like differs from it by seeds alone."""
+    records = [s.record for s in states if s.state == "done" and s.record is not None]
+    pending = [s.job.group_hash for s in states if s.state not in ("done", "failed")]
+    seconds = _seconds(records, pending, workers)
+    comparison = plan.study.comparison
+    if comparison is None:
+        return Forecast(0, 0, seconds, None, None)
+    pairs = len(comparison.seeds)
+    contrasts = (len(comparison.arms) - 1) * len(comparison.blocks)
+    spread = _difference_spread(records, comparison.baseline, comparison.metric)
+    effect = None if spread is None or pairs < 2 else detectable_effect(pairs, spread, contrasts)
+    return Forecast(pairs, contrasts, seconds, smallest_p(pairs, contrasts), effect)
+
+
+def _seconds(records: list[Record], pending: list[str], workers: int) -> float | None:
+    known = defaultdict(list)
+    for record in records:
+        known[record.group_hash].append(record.wall_seconds)
+    if not pending:
+        return 0.0
+    if any(group not in known for group in pending):
+        return None
+    return sum(statistics.median(known[group]) for group in pending) / max(1, workers)
+
+
+def _difference_spread(records: list[Record], baseline: str, metric: str) -> float | None:
+    """Standard deviation of the paired differences of the runs that are done, pooled over contrasts."""
+    values = {(r.block, r.arm, r.seed): r.metrics[metric] for r in records if metric in r.metrics}
+    differences = defaultdict(list)
+    for (block, arm, seed), value in values.items():
+        if arm != baseline and (block, baseline, seed) in values:
+            differences[block, arm].append(value - values[block, baseline, seed])
+    variances = [(statistics.variance(d), len(d) - 1) for d in differences.values() if len(d) > 1]
+    freedom = sum(n for _, n in variances)
+    return (sum(v * n for v, n in variances) / freedom) ** 0.5 if freedom else None

@@ -1,0 +1,82 @@
+"""Find runs on disk: a study's, or all of them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from nin_exp.errors import ConfigError, IntegrityError
+from nin_exp.records.record import RECORD_FILE, Record
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory; ``record`` is None while it has not finished, ``problem`` says why one cannot be read."""
+
+    path: Path
+    record: Record | None
+    problem: str = ""
+
+
+def list_runs(runs_dir: Path, study: str | None = None) -> list[Run]:
+    """All runs below a folder, or those of one study; ordered by path."""
+    return [_read(path) for path in _run_dirs(runs_dir, study)]
+
+
+def _run_dirs(runs_dir: Path, study: str | None) -> Iterator[Path]:
+    studies = [runs_dir / study] if study is not None else sorted(p for p in runs_dir.glob("*") if p.is_dir())
+    for folder in studies:
+        for path in sorted(folder.glob("*")):
+            if (path / "config.yaml").is_file() or (path / RECORD_FILE).is_file():
+                yield path
+
+
+def _read(path: Path) -> Run:
+    try:
+        return Run(path, Record.read(path))
+    except FileNotFoundError:
+        return Run(path, None)
+    except IntegrityError as error:
+        return Run(path, None, str(error))
+
+
+def find_run(name: str, runs_dir: Path) -> Path:
+    """A run directory from its path, its job id, or the start of one.
+
+    Raises:
+        ConfigError: no run, or more than one, is called so; names the nearest.
+    """
+    given = Path(name).expanduser()
+    if (given / "config.yaml").is_file() or (given / RECORD_FILE).is_file():
+        return given
+    paths = list(_run_dirs(runs_dir, None))
+    matches = [p for p in paths if p.name.startswith(name) or f"{p.parent.name}/{p.name}".startswith(name)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        shown = ", ".join(map(str, matches[:4]))
+        raise ConfigError(f"'{name}' fits {len(matches)} runs ({shown} …); give the path of one")
+    near = difflib.get_close_matches(name, [p.name for p in paths] + [str(p) for p in paths], n=3, cutoff=0.5)
+    hint = f" Nearest: {', '.join(near)}." if near else f" `nin-exp ls --runs-dir {runs_dir}` lists the runs."
+    raise ConfigError(f"'{name}' is not a run directory nor the start of a job id below {runs_dir}.{hint}")
+
+
+def find_study(name: str | None, runs_dir: Path) -> Path:
+    """A study's folder from its path or name; the newest one when no name is given.
+
+    Raises:
+        ConfigError: there is no such study; names the nearest.
+    """
+    studies = {p.parent.name: p.parent for p in runs_dir.glob("*/study.json")}
+    if name is None:
+        if not studies:
+            raise ConfigError(f"no study lies below {runs_dir}; run `nin-exp compare` first, or give a study's path")
+        return max(studies.values(), key=lambda folder: (folder / "study.json").stat().st_mtime)
+    for folder in (Path(name).expanduser(), runs_dir / name):
+        if (folder / "study.json").is_file():
+            return folder
+    near = difflib.get_close_matches(name, studies, n=3, cutoff=0.4)
+    hint = f" Did you mean '{near[0]}'?" if near else f" Known: {', '.join(sorted(studies)[:12]) or 'none'}."
+    raise ConfigError(f"'{name}' is not a study below {runs_dir} (a folder with a study.json).{hint}")

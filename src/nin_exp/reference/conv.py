@@ -1,0 +1,122 @@
+"""Convolution, the linear part of every NiN layer; with a 1x1 kernel it is the paper's cascaded pooling.
+
+Source: LeCun et al. 1998, section II; Lin, Chen and Yan 2014 (Network in Network), eq. 1 and 2.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from nin_exp.reference.geometry import IntPair, Window, pair
+from nin_exp.reference.initialisers import torch_default
+from nin_exp.reference.layout import Array, channels_first, channels_last
+from nin_exp.reference.lowering import Im2col, Lowering, Pointwise, RowLowering
+from nin_exp.reference.module import Layer, Parameter, check_input
+from nin_exp.reference.parallel import over_batch
+
+
+class Conv2d(Layer):
+    """Cross-correlation with K kernels, as every framework's "convolution".
+
+    y[n, k, i, j] = b[k] + sum over c, u, v of W[k, c, u, v] x[n, c, i s + u - p, j s + v - p]
+
+    Args:
+        in_channels: C.
+        out_channels: K.
+        kernel_size: ``kh, kw``, or one number for both.
+        stride: s, from 1.
+        padding: p, zeros on every side.
+        bias: whether b is added (and learnt).
+        rng: draws the initial weights, as torch: U(-a, a) with a = 1 / sqrt(C kh kw).
+        dtype: of weights, inputs and results.
+
+    Shapes: x ``(N, C, H, W)``; y ``(N, K, H', W')`` with H' = (H + 2 p - kh) // s + 1; weight ``(K, C, kh, kw)``.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: IntPair,
+        stride: IntPair = 1,
+        padding: IntPair = 0,
+        bias: bool = True,
+        *,
+        rng: np.random.Generator,
+        dtype: npt.DTypeLike = np.float32,
+    ) -> None:
+        super().__init__()
+        self.window = Window(
+            pair(kernel_size, "kernel_size", 1), pair(stride, "stride", 1), pair(padding, "padding", 0)
+        )
+        shape = (out_channels, in_channels, *self.window.kernel)
+        fan_in = in_channels * self.window.kernel[0] * self.window.kernel[1]
+        self.weight = self.own_parameters["weight"] = Parameter(torch_default(shape, fan_in, rng, dtype))
+        self.bias: Parameter | None = None
+        if bias:
+            self.bias = self.own_parameters["bias"] = Parameter(
+                torch_default((out_channels,), fan_in, rng, dtype)
+            )
+
+    def forward(self, x: Array) -> Array:
+        """``(N, C, H, W)`` to ``(N, K, H', W')``."""
+        check_input(self, x, 4, self.weight.data.shape[1])
+        images = channels_last(x)
+        n, height, width, _ = images.shape
+        y = np.empty((n, *self.window.output_size(height, width), len(self.weight.data)), x.dtype)
+        lowering, w = self._lowering(y), self._kernel()
+
+        def convolve(part: slice) -> None:
+            lowering.forward(images[part], w, y[part])
+            if self.bias is not None:
+                y[part] += self.bias.data
+
+        over_batch(convolve, n, self._cost(y))
+        self.keep(images)
+        return channels_first(y)
+
+    def backward(self, grad_output: Array) -> Array:
+        """db = sum of dy; dW[k, c, u, v] = sum of dy[n, k, i, j] x[n, c, i s + u - p, ...]; dx by the adjoint."""
+        dy = channels_last(grad_output)
+        self._accumulate(dy)
+        (images,) = self.kept()
+        dx = np.empty_like(images)
+        lowering, w = self._lowering(dy), self._kernel()
+        over_batch(lambda part: lowering.input_gradient(dy[part], w, dx[part]), len(dy), self._cost(dy))
+        return channels_first(dx)
+
+    def backward_parameters(self, grad_output: Array) -> None:
+        """The gradients of weight and bias alone."""
+        self._accumulate(channels_last(grad_output))
+
+    def _accumulate(self, dy: Array) -> None:
+        (images,) = self.kept()
+        lowering = self._lowering(dy)
+
+        def gradients(part: slice) -> tuple[Array, Array]:
+            # sums over one image first: one sum over all places would lose digits in float32
+            per_image = dy[part].reshape(len(dy[part]), -1, dy.shape[3]).sum(axis=1)
+            return lowering.weight_gradient(images[part], dy[part]), per_image.sum(axis=0)
+
+        sums = over_batch(gradients, len(dy), self._cost(dy))
+        self.weight.accumulate(sum(dw for dw, _ in sums).transpose(3, 2, 0, 1))
+        if self.bias is not None:
+            self.bias.accumulate(sum(db for _, db in sums))
+
+    def _kernel(self) -> Array:
+        """The weights as ``(kh, kw, C, K)``, the order of a lowered row."""
+        return np.ascontiguousarray(self.weight.data.transpose(2, 3, 1, 0))
+
+    def _cost(self, y: Array) -> int:
+        return (
+            y[0].size * self.weight.data[0].size // 16
+        )  # a multiply-add of a product costs less than a loop's
+
+    def _lowering(self, y: Array) -> Lowering:
+        window = self.window
+        if window.kernel == (1, 1) and window.stride == (1, 1) and window.padding == (0, 0):
+            return Pointwise(window)
+        # below some hundred places or a few channels the products per image are too small to be fast
+        large = y.shape[1] * y.shape[2] >= 128 and self.weight.data.shape[1] >= 8
+        return RowLowering(window) if window.stride == (1, 1) and large else Im2col(window)

@@ -1,0 +1,78 @@
+"""The fully connected layer, and the layer that flattens maps for it."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from nin_exp.reference.initialisers import torch_default
+from nin_exp.reference.layout import Array
+from nin_exp.reference.module import Layer, Parameter, check_input
+
+
+class Linear(Layer):
+    """y = x W^T + b.
+
+    Args:
+        in_features: C.
+        out_features: K.
+        bias: whether b is added (and learnt).
+        rng: draws the initial weights, as torch: U(-a, a) with a = 1 / sqrt(C).
+        dtype: of weights, inputs and results.
+
+    Shapes: x ``(N, C)``; y ``(N, K)``; weight ``(K, C)``.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        rng: np.random.Generator,
+        dtype: npt.DTypeLike = np.float32,
+    ) -> None:
+        super().__init__()
+        weight = torch_default((out_features, in_features), in_features, rng, dtype)
+        self.weight = self.own_parameters["weight"] = Parameter(weight)
+        self.bias: Parameter | None = None
+        if bias:
+            self.bias = self.own_parameters["bias"] = Parameter(
+                torch_default((out_features,), in_features, rng, dtype)
+            )
+
+    def forward(self, x: Array) -> Array:
+        """``(N, C)`` to ``(N, K)``."""
+        check_input(self, x, 2, self.weight.data.shape[1])
+        y: Array = x @ self.weight.data.T
+        if self.bias is not None:
+            y += self.bias.data
+        self.keep(x)
+        return y
+
+    def backward(self, grad_output: Array) -> Array:
+        """dW = dy^T x, db = sum over the batch of dy, dx = dy W."""
+        self.backward_parameters(grad_output)
+        dx: Array = grad_output @ self.weight.data
+        return dx
+
+    def backward_parameters(self, grad_output: Array) -> None:
+        """The gradients of weight and bias alone."""
+        (x,) = self.kept()
+        self.weight.accumulate(grad_output.T @ x)
+        if self.bias is not None:
+            self.bias.accumulate(grad_output.sum(axis=0))
+
+
+class Flatten(Layer):
+    """Each image's values in one row, channel by channel: ``(N, C, H, W)`` to ``(N, C H W)``."""
+
+    def forward(self, x: Array) -> Array:
+        """Reorder nothing but the axes."""
+        self.keep(x.shape)
+        return x.reshape(len(x), -1)
+
+    def backward(self, grad_output: Array) -> Array:
+        """The same values in the input's shape."""
+        (shape,) = self.kept()
+        return grad_output.reshape(shape)

@@ -1,0 +1,91 @@
+"""How far a study's verdicts carry, and what would make them surer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nin_exp.records.study import Comparison
+from nin_exp.report.contrasts import Contrast
+from nin_exp.report.metric import p_value, percent
+from nin_exp.stats.paired import PairedEffect
+from nin_exp.stats.planning import pairs_for_exact_test, smallest_p
+
+PAIRING_MATTERS = 0.05
+"""Relative change of the intervals' width under which sharing seeds did neither good nor harm."""
+
+
+def how_sure(contrasts: Sequence[Contrast], comparison: Comparison) -> list[str]:
+    """Say in a sentence each how far the verdicts carry, and what would make them surer."""
+    effects = [c.outcome.effect for c in contrasts if c.outcome.effect is not None]
+    if not effects:
+        return ["No pair of runs is complete yet: the report fills as runs finish."]
+    lines = [_scope(effects, comparison), exact_reach(contrasts, comparison)]
+    lines += [_surer(contrasts, comparison), _pairing(effects)]
+    return [line for line in lines if line]
+
+
+def exact_reach(contrasts: Sequence[Contrast], comparison: Comparison) -> str:
+    """What the exact test cannot show with the pairs there are; empty when it can reach alpha everywhere."""
+    effects = [c.outcome.effect for c in contrasts if c.outcome.effect is not None]
+    if not effects:
+        return ""
+    least, n_contrasts = min(effect.n for effect in effects), effects[0].n_contrasts
+    reach = smallest_p(least, n_contrasts)
+    if reach <= comparison.alpha:
+        return ""
+    adjusted = f", adjusted for {n_contrasts} contrasts," if n_contrasts > 1 else ""
+    wanted = pairs_for_exact_test(n_contrasts, comparison.alpha)
+    return (
+        f"With {least} pair{_s(least)} the exact test{adjusted} cannot go below p = {p_value(reach)}; "
+        f"it takes {wanted} to reach {comparison.alpha:g}. Until then a verdict leans on differences being normal."
+    )
+
+
+def _scope(effects: Sequence[PairedEffect], comparison: Comparison) -> str:
+    counts = [effect.n for effect in effects]
+    if max(counts) < 2:
+        return "One pair of runs a contrast gives no interval, and so no verdict."
+    pairs = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
+    together = (
+        f"all {effects[0].n_contrasts} intervals hold together" if effects[0].n_contrasts > 1 else "it holds"
+    )
+    confidence = percent(1 - comparison.alpha)
+    return (
+        f"Each interval rests on {pairs} paired seeds, and with {confidence} confidence {together}: "
+        "for new seeds, on the same test examples."
+    )
+
+
+def _surer(contrasts: Sequence[Contrast], comparison: Comparison) -> str:
+    further = [c.outcome.verdict.further for c in contrasts if c.outcome.verdict.further is not None]
+    if not further:
+        return ""
+    in_reach = [f.pairs for f in further if not f.is_bound]
+    if not in_reach:
+        return (
+            f"What is undecided lies near the edge: it would take more than {further[0].pairs} further seeds."
+        )
+    total = len(comparison.seeds) + max(in_reach)
+    counts_from_zero = comparison.seeds == tuple(range(len(comparison.seeds)))
+    how = f" The same command with seeds={total} runs only the new ones." if counts_from_zero else ""
+    target = (
+        "what is undecided"
+        if len(in_reach) == len(further)
+        else f"{len(in_reach)} of {len(further)} undecided"
+    )
+    return f"About {total} seeds in all would probably decide {target}.{how}"
+
+
+def _pairing(effects: Sequence[PairedEffect]) -> str:
+    ratios = sorted(effect.width_ratio for effect in effects if effect.width_ratio is not None)
+    if not ratios:
+        return ""
+    middle = ratios[len(ratios) // 2]
+    if abs(middle - 1) <= PAIRING_MATTERS:
+        return "Sharing seeds between the arms made the intervals neither narrower nor wider."
+    change = f"{percent(round(abs(middle - 1), 2))} {'narrower' if middle < 1 else 'wider'}"
+    return f"Sharing seeds between the arms made the intervals {change} than unpaired seeds would have."
+
+
+def _s(number: int) -> str:
+    return "" if number == 1 else "s"

@@ -1,0 +1,203 @@
+"""A study as it lies on disk: its plan, and of each planned job the record, learning curve and configuration.
+
+Reads run directories only. Whatever is damaged or missing becomes a run with a problem, never an exception:
+a report is wanted most when something went wrong.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from nin_exp.errors import ConfigError, IntegrityError
+from nin_exp.records.record import Record
+from nin_exp.records.study import PlannedJob, Study
+
+State = Literal["done", "failed", "diverged", "unfinished", "not_started", "unreadable"]
+METRICS_FILE = "metrics.csv"
+CONFIG_FILE = "config.yaml"
+LARGEST_CONFIG_BYTES = 1_000_000
+MOST_CONFIG_KEYS = 2000
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Metrics over the epochs: ``epochs`` and each of ``values`` of shape ``(E,)``, NaN for gaps."""
+
+    epochs: NDArray[np.int64]
+    values: dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One planned job and what became of it.
+
+    Args:
+        state: ``unfinished``: the run directory exists, without a record (running, or killed);
+            ``unreadable``: there is a record, but it is damaged.
+        problem: what went wrong, None for a run that is done or has yet to finish.
+        config: the resolved configuration with dotted keys and values as text; empty when unknown.
+    """
+
+    job: PlannedJob
+    run_dir: Path
+    state: State
+    record: Record | None = None
+    curve: Curve | None = None
+    problem: str | None = None
+    config: dict[str, str] = field(default_factory=dict)
+
+    def score(self, metric: str) -> float | None:
+        """A metric of the record; None when it is missing or not finite."""
+        return number(self.record.metrics.get(metric)) if self.record is not None else None
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """A study's plan and its runs, in the order of the plan."""
+
+    study: Study
+    runs: tuple[Run, ...]
+
+
+def load_study(study_dir: Path) -> StudyResults:
+    """Read a study's folder.
+
+    Raises:
+        ConfigError: there is no study in the folder.
+        IntegrityError: ``study.json`` is damaged, or names a job outside of the folder.
+    """
+    try:
+        study = Study.read(study_dir)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ConfigError(
+            f"a study's folder must hold study.json, got '{study_dir}'; give a folder such as runs/<study>"
+        ) from error
+    return StudyResults(study, tuple(load_run(study_dir, job) for job in study.jobs))
+
+
+def load_run(study_dir: Path, job: PlannedJob) -> Run:
+    """Read one run directory; see ``Run.state`` for what is missing or damaged.
+
+    Raises:
+        IntegrityError: the job's id is no plain folder name.
+    """
+    if job.job_id in ("", ".", "..") or set(job.job_id) & set("/\\\0"):
+        raise IntegrityError(f"job_id in study.json must be a plain folder name, got '{job.job_id}'")
+    run_dir = study_dir / job.job_id
+    if not run_dir.is_dir():
+        return Run(job, run_dir, "not_started")
+    curve, config = read_curve(run_dir / METRICS_FILE), read_config(run_dir / CONFIG_FILE)
+    try:
+        record = Record.read(run_dir)
+    except FileNotFoundError:
+        return Run(job, run_dir, "unfinished", curve=curve, config=config)
+    except (IntegrityError, OSError, UnicodeDecodeError) as error:
+        return Run(job, run_dir, "unreadable", curve=curve, config=config, problem=str(error))
+    fault = _fault(record)
+    if fault is not None:
+        return Run(job, run_dir, "unreadable", curve=curve, config=config, problem=fault)
+    return Run(job, run_dir, record.status, record, curve, record.error, config)
+
+
+def _fault(record: Record) -> str | None:
+    """What in a record is not as its schema says; it may have been edited or made by something else."""
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "metrics": dict,
+        "git": dict,
+        "versions": dict,
+        "data": dict,
+        "seeds": dict,
+        "device": str,
+        "command": str,
+        "code_hash": str,
+        "error": (str, type(None)),
+        "wall_seconds": (int, float, type(None)),
+    }
+    for name, kind in kinds.items():
+        if not isinstance(getattr(record, name), kind):
+            return f"record.json: {name} has the wrong type; run the job again"
+    if record.status not in ("done", "failed", "diverged"):
+        return (
+            f"record.json: status must be done, failed or diverged, got '{record.status}'; run the job again"
+        )
+    return None
+
+
+def read_curve(path: Path) -> Curve | None:
+    """Read ``metrics.csv``; None when there is no complete row.
+
+    A row that was cut short by a kill is left out, and of two rows of one epoch the later one counts.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="", errors="replace") as file:
+            reader = csv.reader(file)
+            header = next(reader, [])
+            rows = [row for row in reader if len(row) == len(header)]
+    except (OSError, csv.Error):
+        return None
+    if "epoch" not in header:
+        return None
+    position = header.index("epoch")
+    by_epoch = {int(epoch): row for row in rows if (epoch := _to_float(row[position])) == epoch}
+    if not by_epoch:
+        return None
+    epochs = sorted(by_epoch)
+    columns = {
+        name: np.array([_to_float(by_epoch[epoch][i]) for epoch in epochs])
+        for i, name in enumerate(header)
+        if i != position
+    }
+    return Curve(np.array(epochs), columns)
+
+
+def read_config(path: Path) -> dict[str, str]:
+    """Read a resolved configuration as dotted keys; empty when missing, damaged or out of all measure."""
+    # The C loader is ten times as fast, where it was built.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        if path.stat().st_size > LARGEST_CONFIG_BYTES:
+            return {}
+        tree = yaml.load(path.read_bytes(), Loader=loader)
+        flat: dict[str, str] = {}
+        for key, value in _leaves("", tree):
+            if len(flat) >= MOST_CONFIG_KEYS:  # aliases can make a small file endless
+                return {}
+            flat[key] = value
+    except (OSError, yaml.YAMLError, RecursionError, ValueError):
+        return {}
+    return flat
+
+
+def _leaves(prefix: str, node: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(node, dict) and node:
+        for key, value in node.items():
+            yield from _leaves(f"{prefix}.{key}" if prefix else str(key), value)
+    elif isinstance(node, list) and any(isinstance(item, (dict, list)) for item in node):
+        for index, item in enumerate(node):
+            yield from _leaves(f"{prefix}[{index}]", item)
+    elif prefix:
+        yield prefix, "null" if node is None else str(node).lower() if isinstance(node, bool) else str(node)
+
+
+def number(value: object) -> float | None:
+    """Return a finite number as float; None for anything else: records hold null where a metric was NaN."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return None
+    return float(value)
+
+
+def _to_float(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        return math.nan
+    return value if math.isfinite(value) else math.nan

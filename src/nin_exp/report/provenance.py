@@ -1,0 +1,159 @@
+"""Where the numbers come from: code, versions, data, configuration; and what does not fit together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nin_exp.config import VOLATILE_KEYS
+from nin_exp.records.record import Record
+from nin_exp.report.arms import Cell
+from nin_exp.report.collect import Run, StudyResults, number
+from nin_exp.report.text import redact, shorten
+
+LONGEST_VALUE = 200
+SEED_KEYS = ("seed", "split_seed", "init_seed", "order_seed", "augment_seed")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of the values that the runs hold for something, and how many runs hold it."""
+
+    value: str
+    num_runs: int
+
+
+@dataclass(frozen=True)
+class DataSource:
+    """The data of a data set's runs; ``sizes`` are the records' own numbers, such as ``num_train``."""
+
+    dataset: str
+    fingerprints: tuple[Variant, ...]
+    sizes: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a reader needs to repeat the study.
+
+    Args:
+        fixed: configuration keys that have one value in all runs.
+        varied: configuration keys with several values.
+    """
+
+    git: tuple[Variant, ...]
+    versions: dict[str, tuple[Variant, ...]]
+    devices: tuple[Variant, ...]
+    data: tuple[DataSource, ...]
+    fixed: dict[str, str]
+    varied: dict[str, tuple[Variant, ...]]
+
+
+def find_provenance(results: StudyResults) -> Provenance:
+    """Collect code, versions, data and configuration over a study's runs."""
+    records = [run.record for run in results.runs if run.record is not None]
+    names = sorted({name for record in records for name in record.versions})
+    fixed, varied = _configuration([run.config for run in results.runs if run.config])
+    return Provenance(
+        git=_variants(_git_line(record.git) for record in records),
+        versions={
+            name: _variants(str(r.versions[name]) for r in records if name in r.versions) for name in names
+        },
+        devices=_variants(record.device for record in records if record.device),
+        data=_data_sources(records),
+        fixed=fixed,
+        varied=varied,
+    )
+
+
+def _git_line(git: Mapping[str, Any]) -> str:
+    parts = [f"{key}: {_short(value)}" for key, value in git.items() if not isinstance(value, (dict, list))]
+    return "; ".join(parts) or "not recorded"
+
+
+def _short(value: Any) -> str:
+    text = (
+        {True: "yes", False: "no", None: "unknown"}.get(value)
+        if isinstance(value, (bool, type(None)))
+        else None
+    )
+    text = redact(str(value)) if text is None else text
+    return text if len(text) <= LONGEST_VALUE else f"({len(text)} characters, in the records)"
+
+
+def _variants(values: Iterable[str]) -> tuple[Variant, ...]:
+    return tuple(Variant(value, num) for value, num in Counter(values).most_common())
+
+
+def _data_sources(records: Sequence[Record]) -> tuple[DataSource, ...]:
+    sources = []
+    for dataset in dict.fromkeys(record.dataset for record in records):
+        of_set = [record for record in records if record.dataset == dataset]
+        sizes: dict[str, float] = {}
+        for record in of_set:
+            for key in ("num_train", "num_val", "num_test", "num_classes", "chance"):
+                value = number(record.data.get(key))
+                if value is not None:
+                    sizes.setdefault(key, value)
+        fingerprints = _variants(str(r.data["fingerprint"]) for r in of_set if r.data.get("fingerprint"))
+        sources.append(DataSource(str(dataset), fingerprints, sizes))
+    return tuple(sources)
+
+
+def _configuration(
+    configs: Sequence[dict[str, str]],
+) -> tuple[dict[str, str], dict[str, tuple[Variant, ...]]]:
+    fixed, varied = {}, {}
+    for key in dict.fromkeys(key for config in configs for key in config):
+        if key.partition(".")[0] in VOLATILE_KEYS:
+            continue
+        values = Counter(
+            redact(f"{key}={config.get(key, 'not set')}").partition("=")[2] for config in configs
+        )
+        if len(values) == 1:
+            fixed[key] = shorten(next(iter(values)), LONGEST_VALUE)
+        else:
+            varied[key] = tuple(Variant(shorten(v, LONGEST_VALUE), n) for v, n in values.most_common())
+    return fixed, varied
+
+
+def find_warnings(results: StudyResults, cells: Sequence[Cell]) -> tuple[str, ...]:
+    """Say in a sentence each what makes the runs less comparable than the plan says."""
+    warnings = []
+    for block in dict.fromkeys(cell.block for cell in cells):
+        records = [
+            r.record for cell in cells if cell.block == block for r in cell.runs if r.record is not None
+        ]
+        place = f"in {block}" if block else "in this study"
+        fingerprints = {str(r.data["fingerprint"]) for r in records if r.data.get("fingerprint")}
+        if len(fingerprints) > 1:
+            warnings.append(f"The runs {place} used {len(fingerprints)} different versions of the data.")
+        devices = {r.device for r in records if r.device}
+        if len(devices) > 1:
+            warnings.append(f"The runs {place} used different devices: speeds and times are not comparable.")
+    for cell in cells:
+        codes = {r.record.code_hash for r in cell.runs if r.record is not None and r.record.code_hash}
+        if len(codes) > 1:
+            place = f" in {cell.block}" if cell.block else ""
+            warnings.append(
+                f"The runs of {cell.arm}{place} were made with {len(codes)} versions of the code."
+            )
+    if results.study.comparison is not None:
+        warnings.extend(_unshared_seeds(results.runs))
+    return tuple(warnings)
+
+
+def _unshared_seeds(runs: Sequence[Run]) -> list[str]:
+    """The arms of a pair must share all four seeds: their difference is what the interval is about."""
+    used: dict[tuple[str, int], set[tuple[tuple[str, int], ...]]] = {}
+    for run in runs:
+        if run.record is not None and run.record.seeds:
+            seeds = tuple(sorted((str(k), v) for k, v in run.record.seeds.items()))
+            used.setdefault((run.job.block, run.job.seed), set()).add(seeds)
+    unshared = [f"{block or 'seed'} {seed}" for (block, seed), variants in used.items() if len(variants) > 1]
+    if not unshared:
+        return []
+    named = ", ".join(unshared[:5])
+    return [f"The arms do not share their seeds in {len(unshared)} of {len(used)} pairs: {named}."]

@@ -1,0 +1,167 @@
+"""Verdicts in sentences that someone who has never seen the project understands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nin_exp.records.study import Comparison
+from nin_exp.report.contrasts import Contrast, Outcome
+from nin_exp.report.metric import Metric, p_equation, percent
+from nin_exp.stats.intervals import Interval
+from nin_exp.stats.planning import FurtherPairs
+from nin_exp.stats.verdict import Note
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A verdict: the statement, the numbers behind it, and what a reader must know besides."""
+
+    statement: str
+    evidence: str
+    remarks: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """All of it as running text."""
+        evidence = f" ({self.evidence})" if self.evidence else ""
+        return " ".join([f"{self.statement}{evidence}.", *self.remarks])
+
+
+def question(comparison: Comparison) -> str:
+    """What the comparison asks, such as "Does fc differ from gap (baseline) in test accuracy?"."""
+    others = [arm for arm in comparison.arms if arm != comparison.baseline]
+    verb = "Does" if len(others) == 1 else "Do"
+    label = Metric(comparison.metric).label
+    return (
+        f"{verb} {listed(others) or 'no other arm'} differ from {comparison.baseline} (baseline) in {label}?"
+    )
+
+
+def listed(names: Sequence[str]) -> str:
+    """Join names: "a", "a and b", "a, b and c"."""
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def where(block: str) -> str:
+    """Start a sentence with the block, such as "On mnist with optimizer=adam, "."""
+    first, _, rest = block.partition(", ")
+    if not first:
+        return ""
+    if "=" in first:
+        return f"With {block}, "
+    return f"On {first} with {rest}, " if rest else f"On {first}, "
+
+
+def interval_text(interval: Interval, metric: Metric, decimals: int) -> str:
+    """Write an interval's ends, such as "-1.6 to -0.8"."""
+    return f"{metric.difference(interval.low, decimals)} to {metric.difference(interval.high, decimals)}"
+
+
+def outcome_sentence(contrast: Contrast, comparison: Comparison) -> Sentence:
+    """The verdict of a contrast, from its complete pairs."""
+    outcome, metric = contrast.outcome, Metric(comparison.metric)
+    text = f"{where(contrast.block)}{_statement(contrast, outcome, comparison)}"
+    remarks = [
+        *_more_seeds(outcome),
+        *(_remark(note, contrast) for note in outcome.verdict.notes),
+    ]
+    missing = contrast.count("incomplete")
+    if missing and outcome.effect is not None:
+        remarks.append(f"{missing} of {len(contrast.pairs)} planned pairs {_are(missing)} not complete.")
+    return Sentence(text[:1].upper() + text[1:], _evidence(outcome, metric), tuple(r for r in remarks if r))
+
+
+def second_verdict(contrast: Contrast, comparison: Comparison) -> str | None:
+    """The verdict with diverged runs at chance; None when no pair diverged."""
+    diverged = contrast.count("diverged")
+    if not diverged:
+        return None
+    subject = f"{diverged} diverged {'pair is' if diverged == 1 else 'pairs are'} left out"
+    if contrast.with_diverged is None or contrast.chance is None:
+        return f"{subject}; chance is unknown, so there is no verdict that includes {_them(diverged)}."
+    metric = Metric(comparison.metric)
+    statement = _statement(contrast, contrast.with_diverged, comparison)
+    evidence = _evidence(contrast.with_diverged, metric)
+    tail = f" ({evidence})" if evidence else ""
+    return f"{subject}; with diverged runs at chance ({metric.score(contrast.chance)} %), {statement}{tail}."
+
+
+def _statement(contrast: Contrast, outcome: Outcome, comparison: Comparison) -> str:
+    metric, effect, label = Metric(comparison.metric), outcome.effect, outcome.verdict.label
+    arm, baseline = contrast.arm, contrast.baseline
+    if effect is None:
+        return f"no verdict on {arm} against {baseline}: no pair of runs is complete"
+    size = metric.amount(effect.mean, _decimals(outcome, metric))
+    if label == "none":
+        guessing = [
+            name
+            for note, name in (("arm_at_chance", arm), ("baseline_at_chance", baseline))
+            if note in outcome.verdict.notes
+        ]
+        verb = "is" if len(guessing) == 1 else "are"
+        return f"no verdict on {arm} against {baseline}: {listed(guessing)} {verb} not above chance"
+    if label in ("better", "worse"):
+        return f"{arm} is {label} than {baseline} by {size}"
+    if label == "same":
+        apart = f"{size} apart, with the interval inside ±{metric.threshold(comparison.rope)}"
+        return f"{arm} and {baseline} are the same in practice: {apart}"
+    direction = "above" if effect.mean > 0 else "below"
+    seen = f"{arm} is {size} {direction} {baseline} so far" if effect.mean else "no difference so far"
+    return f"it is undecided whether {arm} differs from {baseline}: {seen}"
+
+
+def _evidence(outcome: Outcome, metric: Metric) -> str:
+    effect = outcome.effect
+    if effect is None:
+        return ""
+    pairs = f"{effect.n} paired seed{'s' if effect.n > 1 else ''}"
+    if effect.widened is None or outcome.test is None:
+        return f"{pairs}: no interval"
+    scope = " for all contrasts together" if effect.n_contrasts > 1 else ""
+    confidence = 1 - (1 - effect.widened.confidence) * effect.n_contrasts
+    ends = interval_text(effect.widened, metric, _decimals(outcome, metric))
+    exact = "exact" if outcome.test.is_exact else "Monte Carlo permutation"
+    return f"{percent(confidence)} interval{scope}: {ends}; {pairs}; {exact} {p_equation(outcome.test.p)}"
+
+
+def _decimals(outcome: Outcome, metric: Metric) -> int:
+    effect = outcome.effect
+    if effect is None or effect.widened is None:
+        return 2
+    return metric.decimals(effect.widened.width)
+
+
+def _more_seeds(outcome: Outcome) -> list[str]:
+    further = outcome.verdict.further
+    if further is None:
+        return []
+    if further.is_bound:
+        return [f"It lies so near the edge that more than {further.pairs} further seeds would be needed."]
+    return [f"{_further_text(further, outcome)} would probably decide."]
+
+
+def _further_text(further: FurtherPairs, outcome: Outcome) -> str:
+    is_least = {"one_pair", "no_spread"} & set(outcome.verdict.notes)
+    return (
+        f"{'At least' if is_least else 'About'} {further.pairs} more seed{'s' if further.pairs > 1 else ''}"
+    )
+
+
+def _remark(note: Note, contrast: Contrast) -> str:
+    """What a note means for this contrast; empty for those that hold for the study (see ``certainty``)."""
+    remarks: dict[Note, str] = {
+        "identical": "Both arms gave the same result in every pair: do they really differ?",
+        "no_spread": "The difference is the same in every pair, so the interval has no width.",
+        "arm_at_chance": f"Guessing alone explains the results of {contrast.arm}.",
+        "baseline_at_chance": f"Guessing alone explains the results of {contrast.baseline}.",
+    }
+    return remarks.get(note, "")
+
+
+def _are(number: int) -> str:
+    return "is" if number == 1 else "are"
+
+
+def _them(number: int) -> str:
+    return "it" if number == 1 else "them"

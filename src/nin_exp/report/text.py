@@ -1,0 +1,104 @@
+"""Text from outside (names, errors, commands), made safe for a page, a terminal, a spreadsheet and LaTeX."""
+
+from __future__ import annotations
+
+import html
+import re
+import unicodedata
+
+LONGEST_TEXT = 4000
+"""Characters of one error or command that are shown; the whole stands in the run's record."""
+
+_SECRET_KEY = r"[\w.]*(?:api_?key|token|secret|passw(?:or)?d|credential)[\w.]*"
+_SECRETS = re.compile(rf"(?i)\b({_SECRET_KEY}\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,}}\]]+)")
+_CREDENTIALS = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@]+@")
+_DIRECTION_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_TEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "%": r"\%",
+    "#": r"\#",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "−": "$-$",
+    "±": r"$\pm$",
+}
+
+
+def plain_text(text: str, keep: str = "") -> str:
+    r"""Show control characters instead of obeying them: an escape sequence can rewrite a terminal's screen.
+
+    Also the controls of writing direction, lone surrogates and non-characters.
+
+    Args:
+        keep: control characters that stay, such as a newline.
+
+    >>> plain_text("a\x1b[2Jb")
+    'a\\x1b[2Jb'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        c if c in keep or not _is_control(c) else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def _is_control(character: str) -> bool:
+    code = ord(character)
+    is_noncharacter = code & 0xFFFE == 0xFFFE or 0xFDD0 <= code <= 0xFDEF
+    return (
+        unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+        or character in _DIRECTION_CONTROLS
+        or is_noncharacter
+    )
+
+
+def redact(text: str) -> str:
+    """Hide what looks like a secret: ``api_key=…``, ``token: …``, ``https://user:password@…``.
+
+    >>> redact("train logger.api_key=abc https://me:pw@host/x")
+    'train logger.api_key=*** https://***@host/x'
+    """
+    return _CREDENTIALS.sub(r"\1***@", _SECRETS.sub(r"\1***", text))
+
+
+def shorten(text: str, longest: int = LONGEST_TEXT) -> str:
+    """Cut a text in the middle: the end of a traceback names the error, its start the place."""
+    if len(text) <= longest:
+        return text
+    half = longest // 2
+    return f"{text[:half]}\n[… {len(text) - 2 * half} characters left out …]\n{text[-half:]}"
+
+
+def plotly_text(text: str, longest: int = 60) -> str:
+    """Escape a name for a figure: Plotly reads texts as HTML, with links, and cuts none."""
+    clean = plain_text(text)
+    return html.escape(clean if len(clean) <= longest else clean[: longest - 1] + "…")
+
+
+def csv_cell(value: object) -> str:
+    """Write a spreadsheet cell that is not run as a formula (OWASP, "CSV injection").
+
+    Numbers stay numbers; a text that starts with = + - @ gets a quote in front.
+    """
+    if value is None:
+        return ""
+    if isinstance(value, (bool, int, float)):
+        return repr(value)
+    text = plain_text(str(value))
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else text
+
+
+def tex_text(text: str) -> str:
+    r"""Escape a text for LaTeX.
+
+    >>> tex_text("50 % of a_b")
+    '50 \\% of a\\_b'
+    """
+    return "".join(_TEX.get(c, c) for c in plain_text(text))

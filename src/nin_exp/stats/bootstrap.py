@@ -1,0 +1,44 @@
+"""The percentile bootstrap of a mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from nin_exp.stats.intervals import Interval, as_sample
+
+DRAWS = 10_000
+FEW_PAIRS = 20
+"""Below this many values the percentile interval covers less than it says (86 % for 95 % at n = 6)."""
+
+
+@dataclass(frozen=True)
+class BootstrapInterval:
+    """A percentile interval; ``is_too_narrow`` warns of too few values."""
+
+    interval: Interval
+    draws: int
+    is_too_narrow: bool
+
+
+def bootstrap_interval(values: ArrayLike, confidence: float, rng: np.random.Generator) -> BootstrapInterval:
+    """Percentile bootstrap interval of the mean (Efron 1979).
+
+    It knows nothing of Student's t: with few values it is too narrow, and says so.
+
+    Args:
+        values: such as paired differences, shape ``(N,)``, at least 2.
+        confidence: in (0, 1).
+    """
+    sample = as_sample(values)
+    if sample.size < 2:
+        raise ValueError(f"a bootstrap interval needs at least 2 values, got {sample.size}")
+    rows = max(1, 2_000_000 // sample.size)
+    sizes = [min(rows, DRAWS - start) for start in range(0, DRAWS, rows)]
+    means = np.concatenate(
+        [sample[rng.integers(0, sample.size, (size, sample.size))].mean(axis=1) for size in sizes]
+    )
+    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return BootstrapInterval(Interval(float(low), float(high), confidence), DRAWS, sample.size < FEW_PAIRS)

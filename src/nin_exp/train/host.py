@@ -1,0 +1,67 @@
+"""Settings of the process that trains: threads, allocator, denormals. Made before torch first computes."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import resource
+import sys
+
+import torch
+
+
+def available_cores() -> int:
+    """Cores this process may use, as its affinity mask or container says."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def settle(threads: int) -> None:
+    """Fix the number of threads, keep freed memory, and flush denormal numbers to zero.
+
+    Each changes bits or time, so a job that goes on uses the same.
+    """
+    keep_freed_memory()
+    torch.set_num_threads(threads)
+    # Decayed weights of dead units become denormal, on which a convolution can be 50 times slower.
+    torch.set_flush_denormal(True)
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc to keep freed memory instead of returning it to the system; False where that is not possible.
+
+    Each training step frees and takes hundreds of MB of activations; mapped anew each time, this costs as much as
+    the arithmetic. The process keeps its peak until it ends, which a process for each job bounds.
+    """
+    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    trim_threshold, top_pad, mmap_max = -1, -2, -4  # M_* of malloc.h
+    return all((mallopt(mmap_max, 0), mallopt(trim_threshold, 2**31 - 1), mallopt(top_pad, 256 * 2**20)))
+
+
+def pick_device(accelerator: str) -> str:
+    """``cuda`` or ``cpu`` for trainer.accelerator.
+
+    Raises:
+        ConfigError: a GPU was asked for and none is visible.
+    """
+    from nin_exp.errors import ConfigError
+
+    if accelerator == "cpu":
+        return "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    if accelerator == "gpu":
+        raise ConfigError("trainer.accelerator=gpu needs a GPU, and none is visible; use trainer=cpu or trainer=auto")
+    return "cpu"
+
+
+def peak_memory_bytes(device: str) -> int:
+    """The most memory used so far: of the GPU for GPU runs, else of this process."""
+    if device == "cuda":
+        return int(torch.cuda.max_memory_allocated())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

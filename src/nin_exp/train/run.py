@@ -1,0 +1,196 @@
+"""Train one job: from its configuration to its record."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from nin_exp.build import build
+from nin_exp.compose.check import checked_config
+from nin_exp.compose.composer import to_yaml
+from nin_exp.config import ExperimentConfig
+from nin_exp.contracts.mirror import Mirror
+from nin_exp.errors import ConfigError, DivergedError, NinExpError, OutOfMemoryError, StorageError
+from nin_exp.records.files import write_text
+from nin_exp.records.job import Job
+from nin_exp.records.record import RECORD_FILE, Record
+from nin_exp.records.redact import redact, redact_text
+from nin_exp.train.loggers import Mirrors
+from nin_exp.train.provenance import git_state, versions
+from nin_exp.train.session import Session
+from nin_exp.train.signals import StopRequest
+from nin_exp.train.state import Progress
+
+log = logging.getLogger("nin_exp")
+LOCK_FILE = ".lock"
+OnEpoch = Callable[[Progress, float | None], None]
+
+
+def train(job: Job, *, threads: int, on_epoch: OnEpoch = lambda progress, rate: None) -> Record:
+    """Train a job, evaluate it, and write its record; go on from its last checkpoint when there is one.
+
+    A job that is done is not trained again: its record is returned.
+
+    Args:
+        threads: for torch; a job that goes on uses those it started with.
+
+    Raises:
+        NinExpError: what went wrong; a record of the failure has been written, unless nothing could be.
+        Stopped: a signal came; the state is saved and no record written.
+    """
+    config = checked_config(job.config, job.allowed_packages)
+    stop = StopRequest()
+    with _locked(job.run_dir), _logged(job.run_dir):
+        record = _done(job.run_dir)
+        if record is not None:
+            return record
+        stop.install()
+        try:
+            return _train(job, config, threads, stop, on_epoch)
+        finally:
+            stop.uninstall()
+
+
+def _train(job: Job, config: ExperimentConfig, threads: int, stop: StopRequest, on_epoch: OnEpoch) -> Record:
+    started, clock = datetime.now(UTC), time.perf_counter()
+    shown = redact(asdict(config))
+    write_text(job.run_dir / "config.yaml", to_yaml(shown))
+    mirrors = Mirrors([build(n, f"logger.{k}", Mirror, allowed_packages=job.allowed_packages) for k, n in config.logger.items()])  # type: ignore[type-abstract]
+    mirrors.start(job, shown)
+    session = Session(job, config, threads, stop)
+
+    def ended_epoch(progress: Progress, rate: float | None) -> None:
+        mirrors.log({k: v for k, v in progress.rows[-1].items() if k != "epoch"}, progress.epoch)
+        log.info("%s", " ".join(f"{k}={v:.6g}" for k, v in progress.rows[-1].items()))
+        on_epoch(progress, rate)
+
+    exit_code = 1
+    summary: dict[str, Any] = {}
+    try:
+        outcome = session.run(ended_epoch)
+        record = _record(job, config, started, clock, session, status="done", exit_code=0, error=None, outcome=outcome)
+        record.write(job.run_dir)
+        exit_code, summary = 0, {**record.metrics, "params_total": record.params_total}
+        return record
+    except Exception as error:
+        failure = _as_failure(error)
+        exit_code = failure.exit_code
+        log.exception("the run failed")
+        status = "diverged" if isinstance(failure, DivergedError) else "failed"
+        with contextlib.suppress(StorageError):
+            _record(
+                job, config, started, clock, session, status=status, exit_code=exit_code, error=str(failure), outcome={}
+            ).write(job.run_dir)
+        if failure is error:
+            raise
+        raise failure from error
+    except BaseException as error:  # a stop request: mirrors are told, no record is written
+        exit_code = getattr(error, "exit_code", 1)
+        raise
+    finally:
+        mirrors.finish(summary, exit_code)
+
+
+def _as_failure(error: Exception) -> NinExpError:
+    import torch
+
+    if isinstance(error, NinExpError):
+        return error
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        return OutOfMemoryError(
+            f"memory ran out ({str(error).splitlines()[0] if str(error) else 'MemoryError'}); lower trainer.batch_size"
+        )
+    return NinExpError(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+
+
+def _record(
+    job: Job,
+    config: ExperimentConfig,
+    started: datetime,
+    clock: float,
+    session: Session,
+    *,
+    status: Any,
+    exit_code: int,
+    error: str | None,
+    outcome: dict[str, Any],
+) -> Record:
+    earlier = sum(t["train_seconds"] + t["eval_seconds"] for t in session.resumed_times)
+    return Record(
+        job_id=job.job_id,
+        study=job.study,
+        status=status,
+        exit_code=exit_code,
+        config_hash=job.config_hash,
+        group_hash=job.group_hash,
+        seed=config.seed,
+        dataset=config.choices.get("dataset", ""),
+        backbone=config.choices.get("backbone", ""),
+        head=config.choices.get("head", ""),
+        optimizer=config.choices.get("optimizer", ""),
+        arm=job.arm,
+        block=job.block,
+        metrics=outcome.get("metrics", {}),
+        wall_seconds=time.perf_counter() - clock + earlier,
+        started_at=started.isoformat(timespec="seconds"),
+        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        git=git_state(),
+        versions=versions(),
+        command=redact_text(job.command),
+        seeds={n: getattr(config, f"{n}_seed") for n in ("split", "init", "order", "augment")},
+        error=None if error is None else redact_text(error),
+        **session.facts(),
+    )
+
+
+def _done(run_dir: Path) -> Record | None:
+    if not (run_dir / RECORD_FILE).is_file():
+        return None
+    record = Record.read(run_dir)
+    return record if record.status == "done" else None
+
+
+@contextlib.contextmanager
+def _locked(run_dir: Path) -> Iterator[None]:
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(run_dir / LOCK_FILE)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ConfigError(f"{run_dir} is being trained by another process; wait for it, or stop it") from error
+    except OSError as error:
+        raise StorageError(f"{run_dir} cannot be written: {error.strerror}; set runs_dir to a folder that can") from error
+    try:
+        yield
+    finally:
+        (run_dir / LOCK_FILE).unlink(missing_ok=True)
+        lock.release()
+
+
+@contextlib.contextmanager
+def _logged(run_dir: Path) -> Iterator[None]:
+    handler = logging.FileHandler(run_dir / "log.txt", encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    root = logging.getLogger()
+    level = log.level
+    log.setLevel(logging.INFO)
+    root.addHandler(handler)
+    logging.captureWarnings(True)
+    try:
+        with warnings.catch_warnings():
+            yield
+    finally:
+        logging.captureWarnings(False)
+        root.removeHandler(handler)
+        log.setLevel(level)
+        handler.close()
+

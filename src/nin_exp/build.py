@@ -39,7 +39,9 @@ def build(node: Node, key: str, contract: type[T], *args: object, allowed_packag
         reason = str(cause or error).splitlines()[0]
         raise ConfigError(f"{key}: {node['_target_']} cannot be built: {reason}") from error
     if not isinstance(built, contract):
-        raise ConfigError(f"{key} must name a {contract.__name__}, got {node['_target_']}; choose another option of {key}")
+        raise ConfigError(
+            f"{key} must name a {contract.__name__}, got {node['_target_']}; choose another option of {key}"
+        )
     return built
 
 
@@ -71,7 +73,10 @@ def build_augment(config: ExperimentConfig, allowed_packages: tuple[str, ...] = 
 
 
 def build_network(
-    config: ExperimentConfig, in_spec: ImageSpec, num_classes: int, allowed_packages: tuple[str, ...] = TRUSTED
+    config: ExperimentConfig,
+    in_spec: ImageSpec,
+    num_classes: int,
+    allowed_packages: tuple[str, ...] = TRUSTED,
 ) -> Network:
     """The backbone with its head, weights drawn from ``init_seed``.
 
@@ -83,7 +88,11 @@ def build_network(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(config.init_seed, "backbone"))
         backbone = build(
-            config.backbone, "backbone", cast(type[Backbone], Backbone), in_spec, allowed_packages=allowed_packages
+            config.backbone,
+            "backbone",
+            cast(type[Backbone], Backbone),
+            in_spec,
+            allowed_packages=allowed_packages,
         )
         features = backbone.out_spec(in_spec)
         torch.manual_seed(derived_seed(config.init_seed, "head"))

@@ -10,7 +10,14 @@ import typing
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
 
-from nin_exp.ranges import DropRate, NonNegativeFloat, NonNegativeInt, OpenFraction, PositiveFloat, PositiveInt
+from nin_exp.ranges import (
+    DropRate,
+    NonNegativeFloat,
+    NonNegativeInt,
+    OpenFraction,
+    PositiveFloat,
+    PositiveInt,
+)
 
 Node = dict[str, Any]
 """An open part: ``_target_`` and its arguments."""
@@ -137,8 +144,19 @@ def _build(kind: Any, values: dict[str, Any]) -> Any:
 
 
 # What does not change a run's result, and therefore not its name. `dataset.source` is a copy of a named data set;
-# data sets that are nothing but their source keep it (see plan.identity).
-VOLATILE_KEYS = ("study", "runs_dir", "data_dir", "seeds", "sweep", "compare", "logger", "executor", "checkpoint", "choices")
+# data sets that are nothing but their source keep it (see compose.identity).
+VOLATILE_KEYS = (
+    "study",
+    "runs_dir",
+    "data_dir",
+    "seeds",
+    "sweep",
+    "compare",
+    "logger",
+    "executor",
+    "checkpoint",
+    "choices",
+)
 VOLATILE_TRAINER_KEYS = ("threads",)
 
 
@@ -150,7 +168,8 @@ def rule_violations(config: ExperimentConfig) -> list[str]:
         problems.append("trainer.precision=16-mixed needs a GPU, got trainer.accelerator=cpu; use precision=32")
     if config.study is not None and not _is_folder_name(config.study):
         problems.append(
-            f"study must be a plain folder name of at most 120 bytes (no /, no leading dot or dash), got '{config.study}'"
+            "study must be a plain folder name of at most 120 bytes (no /, no leading dot or dash), "
+            f"got '{config.study}'"
         )
     if not config.compare.metric.startswith(("test/", "val/")):
         problems.append(f"compare.metric must name a split, such as test/acc, got '{config.compare.metric}'")

@@ -39,8 +39,20 @@ class Range:
         )
 
     def __str__(self) -> str:
-        lower = "(-inf" if self.ge is None and self.gt is None else f"[{self.ge:g}" if self.ge is not None else f"({self.gt:g}"
-        upper = "inf)" if self.le is None and self.lt is None else f"{self.le:g}]" if self.le is not None else f"{self.lt:g})"
+        lower = (
+            "(-inf"
+            if self.ge is None and self.gt is None
+            else f"[{self.ge:g}"
+            if self.ge is not None
+            else f"({self.gt:g}"
+        )
+        upper = (
+            "inf)"
+            if self.le is None and self.lt is None
+            else f"{self.le:g}]"
+            if self.le is not None
+            else f"{self.lt:g})"
+        )
         return f"{lower}, {upper}"
 
 
@@ -82,7 +94,9 @@ def check(key: str, value: object, annotation: Any) -> list[str]:
     if origin in (list, tuple):
         if not isinstance(value, (list, tuple)):
             return [f"{key} must be a list, got {_show(value)}"]
-        return [p for i, item in enumerate(value) for p in check(f"{key}[{i}]", item, arguments[0])] if arguments else []
+        return (
+            [p for i, item in enumerate(value) for p in check(f"{key}[{i}]", item, arguments[0])] if arguments else []
+        )
     if origin is dict:
         if not isinstance(value, dict):
             return [f"{key} must be a mapping, got {_show(value)}"]
@@ -101,7 +115,14 @@ def _check_plain(key: str, value: object, annotation: Any) -> list[str]:
         dict: isinstance(value, dict),
         type(None): value is None,
     }.get(annotation, True)
-    words = {bool: "true or false", int: "an integer", float: "a number", str: "a string", list: "a list", dict: "a mapping"}
+    words = {
+        bool: "true or false",
+        int: "an integer",
+        float: "a number",
+        str: "a string",
+        list: "a list",
+        dict: "a mapping",
+    }
     return [] if fits else [f"{key} must be {words.get(annotation, annotation)}, got {_show(value)}"]
 
 

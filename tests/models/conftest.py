@@ -42,9 +42,7 @@ def build_network(
 ) -> Network:
     """A backbone (by name, or built) with a head by name."""
     trunk: Backbone = build_choice("backbone", backbone, in_spec) if isinstance(backbone, str) else backbone
-    top: Head = build_choice(
-        "head", head, trunk.out_spec(in_spec), num_classes, trunk.class_map_block, **overrides
-    )
+    top: Head = build_choice("head", head, trunk.out_spec(in_spec), num_classes, trunk.class_map_block, **overrides)
     return Network(trunk, top)
 
 

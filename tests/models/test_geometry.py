@@ -115,9 +115,7 @@ def test_error_names_layer_sizes_and_smallest_image() -> None:
 
 
 def test_smallest_image_is_the_smallest() -> None:
-    layers = nn.Sequential(
-        nn.Conv2d(1, 1, 11, 4), nn.MaxPool2d(3, 2), nn.Conv2d(1, 1, (5, 3)), nn.MaxPool2d(3, 2)
-    )
+    layers = nn.Sequential(nn.Conv2d(1, 1, 11, 4), nn.MaxPool2d(3, 2), nn.Conv2d(1, 1, (5, 3)), nn.MaxPool2d(3, 2))
     windows = windows_along(layers, main_path)
     smallest = smallest_image(windows)
     assert smallest is not None

@@ -60,7 +60,7 @@ def test_gap_gradient_is_spread_evenly() -> None:
 
 
 def test_fc_with_block_diagonal_means_equals_gap(features: Tensor) -> None:
-    """GAP is the FC head whose matrix is fixed: block-diagonal, equal values (arXiv 1312.4400, section 3.2)."""
+    """GAP is the FC head whose matrix is fixed: block-diagonal, equal values (the paper's section 3.2)."""
     gap, fc = GAP(SPEC, 7, block, relu=True).double(), FC(SPEC, 7, block, relu=True, dropout=0.0).double()
     with torch.no_grad():
         fc.maps.load_state_dict(gap.maps.state_dict())
@@ -93,12 +93,10 @@ def test_dropout_acts_in_training_only_and_before_the_linear_layer(features: Ten
 
 
 def test_mlp_layers_are_alexnets() -> None:
-    head = MLP(FeatureSpec(256, 6, 6), 1000, block, hidden=[32, 16], dropout=0.5)
+    head = MLP(FeatureSpec(256, 6, 6), 1000, block, hidden=[32, 16], activation="relu", dropout=0.5)
     kinds = [type(layer).__name__ for layer in head.modules() if not list(layer.children())]
-    assert kinds == ["FixedFlatten", "Linear", "ReLU", "Dropout", "Linear", "ReLU", "Dropout", "Linear"]
-    sizes = [
-        (layer.in_features, layer.out_features) for layer in head.modules() if isinstance(layer, nn.Linear)
-    ]
+    assert kinds == ["FixedFlatten", *["Linear", "ReLU", "Dropout"] * 2, "Linear"]
+    sizes = [(layer.in_features, layer.out_features) for layer in head.modules() if isinstance(layer, nn.Linear)]
     assert sizes == [(9216, 32), (32, 16), (16, 1000)]
 
 

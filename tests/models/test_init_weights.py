@@ -100,9 +100,7 @@ def test_deviation_for_unknown_layer_is_refused() -> None:
         def gaussian_stds(self) -> dict[str, float]:
             return {"conv9": 0.1}
 
-    with pytest.raises(
-        ConfigError, match=r"gaussian_stds must name convolutions or linear layers, got 0\.conv9"
-    ):
+    with pytest.raises(ConfigError, match=r"gaussian_stds must name convolutions or linear layers, got 0\.conv9"):
         initialise(nn.Sequential(Wrong()), "gaussian", 0.05, generator())
 
 
@@ -115,9 +113,7 @@ def test_same_seed_gives_the_same_trunk_whatever_the_head(network_of: Callable[.
     assert all(torch.equal(trunk, trunks["gap"]) for trunk in trunks.values())
     other = network_of("nin_mnist", "gap", IMAGES)
     initialise(other, "kaiming", 0.05, generator(12))
-    assert not torch.equal(
-        torch.cat([p.detach().flatten() for p in other.backbone.parameters()]), trunks["gap"]
-    )
+    assert not torch.equal(torch.cat([p.detach().flatten() for p in other.backbone.parameters()]), trunks["gap"])
 
 
 def test_gap_and_fc_start_from_the_same_class_map_layer(network_of: Callable[..., Network]) -> None:

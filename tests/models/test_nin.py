@@ -49,12 +49,8 @@ def test_parameter_counts(
     assert count_on_meta(backbone, head, in_spec, num_classes) == total
 
 
-@pytest.mark.parametrize(
-    ("hidden", "total"), [([512], 7_262_154), ([1024, 1024], 14_608_842), ([], 1_087_946)]
-)
-def test_parameter_counts_of_other_mlp_heads(
-    count_on_meta: Callable[..., int], hidden: list[int], total: int
-) -> None:
+@pytest.mark.parametrize(("hidden", "total"), [([512], 7_262_154), ([1024, 1024], 14_608_842), ([], 1_087_946)])
+def test_parameter_counts_of_other_mlp_heads(count_on_meta: Callable[..., int], hidden: list[int], total: int) -> None:
     assert count_on_meta("nin", "mlp", CIFAR, 10, hidden=hidden) == total
 
 
@@ -69,20 +65,14 @@ def test_parameter_counts_of_other_mlp_heads(
         ("nin", ImageSpec(3, 30, 33), FeatureSpec(192, 7, 8)),
     ],
 )
-def test_feature_sizes(
-    choose: Callable[..., Backbone], name: str, in_spec: ImageSpec, features: FeatureSpec
-) -> None:
+def test_feature_sizes(choose: Callable[..., Backbone], name: str, in_spec: ImageSpec, features: FeatureSpec) -> None:
     backbone = choose("backbone", name, in_spec)
     assert backbone.out_spec(in_spec) == features
 
 
 def test_layer_order_is_the_authors(choose: Callable[..., Backbone]) -> None:
     """A ReLU after every layer, dropout after the pool, none after block 3."""
-    kinds = [
-        type(layer).__name__
-        for layer in choose("backbone", "nin", CIFAR).modules()
-        if not list(layer.children())
-    ]
+    kinds = [type(layer).__name__ for layer in choose("backbone", "nin", CIFAR).modules() if not list(layer.children())]
     block, between = ["Conv2d", "ReLU"] * 3, ["MaxPool2d", "Dropout"]
     assert kinds == block + between + block + between + ["Conv2d", "ReLU"] * 2
 

@@ -54,9 +54,7 @@ def updates(factory: OptimizerFactory, network: Network, gradients: list[float])
     return values
 
 
-def sgd_by_hand(
-    gradients: list[float], lr: float, momentum: float, nesterov: bool, decay: float
-) -> list[float]:
+def sgd_by_hand(gradients: list[float], lr: float, momentum: float, nesterov: bool, decay: float) -> list[float]:
     weight, velocity, values = 1.0, 0.0, []
     for step, raw in enumerate(gradients):
         gradient = raw + decay * weight
@@ -88,14 +86,10 @@ def test_sgd_against_its_formula(
     choose: Callable[..., OptimizerFactory], network: Network, momentum: float, nesterov: bool
 ) -> None:
     factory = choose("optimizer", "sgd", lr=0.1, momentum=momentum, nesterov=nesterov, weight_decay=0.01)
-    assert updates(factory, network, GRADIENTS) == pytest.approx(
-        sgd_by_hand(GRADIENTS, 0.1, momentum, nesterov, 0.01)
-    )
+    assert updates(factory, network, GRADIENTS) == pytest.approx(sgd_by_hand(GRADIENTS, 0.1, momentum, nesterov, 0.01))
 
 
-def test_adam_and_adamw_against_their_formulas(
-    choose: Callable[..., OptimizerFactory], network: Network
-) -> None:
+def test_adam_and_adamw_against_their_formulas(choose: Callable[..., OptimizerFactory], network: Network) -> None:
     overrides = {"lr": 0.01, "beta1": 0.8, "beta2": 0.95, "eps": 1e-6, "weight_decay": 0.1}
     adam = updates(choose("optimizer", "adam", **overrides), network, GRADIENTS)
     assert adam == pytest.approx(adam_by_hand(GRADIENTS, 0.01, 0.8, 0.95, 1e-6, 0.1, 0.0), rel=1e-5)
@@ -125,9 +119,7 @@ def test_every_optimizer_steps_on_any_memory_format_alike(
 ) -> None:
     """One-kernel steps read memory in order: weights in channels_last must move as contiguous ones do."""
     images = ImageSpec(3, 8, 8)
-    networks = [
-        network_of(choose("backbone", "nin", images, width=0.1, dropout=0.0), "gap", images) for _ in range(2)
-    ]
+    networks = [network_of(choose("backbone", "nin", images, width=0.1, dropout=0.0), "gap", images) for _ in range(2)]
     networks[1].load_state_dict(networks[0].state_dict())
     networks[1].to(memory_format=torch.channels_last)
     batch = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -90,9 +90,7 @@ def test_groups_have_names(network: Network) -> None:
 
 def test_all_frozen_is_refused(network: Network) -> None:
     network.requires_grad_(False)
-    with pytest.raises(
-        ConfigError, match="must have a trainable parameter, got a network with all parameters frozen"
-    ):
+    with pytest.raises(ConfigError, match="must have a trainable parameter, got a network with all parameters frozen"):
         settings_of(network)
 
 

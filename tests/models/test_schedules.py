@@ -40,9 +40,7 @@ def rates_used(factory: ScheduleFactory, total_steps: int, steps_per_epoch: int)
 
 def expect(used: list[list[float]], factor: Callable[[int], float]) -> None:
     for step, rates in enumerate(used):
-        assert rates == pytest.approx([rate * factor(step) for rate in RATES], rel=1e-9, abs=1e-12), (
-            f"step {step}"
-        )
+        assert rates == pytest.approx([rate * factor(step) for rate in RATES], rel=1e-9, abs=1e-12), f"step {step}"
 
 
 def test_constant(choose: Callable[..., ScheduleFactory]) -> None:
@@ -56,9 +54,7 @@ def test_step(choose: Callable[..., ScheduleFactory]) -> None:
 
 def test_multistep(choose: Callable[..., ScheduleFactory]) -> None:
     factory = choose("schedule", "multistep", milestones=[2, 3], gamma=0.1)
-    expect(
-        rates_used(factory, 30, 6), lambda step: 0.1 ** sum(step // 6 >= milestone for milestone in (2, 3))
-    )
+    expect(rates_used(factory, 30, 6), lambda step: 0.1 ** sum(step // 6 >= milestone for milestone in (2, 3)))
 
 
 def test_cosine(choose: Callable[..., ScheduleFactory]) -> None:
@@ -79,9 +75,7 @@ def test_cosine(choose: Callable[..., ScheduleFactory]) -> None:
     warmup_epochs=st.floats(0, 5),
     fraction=st.floats(0, 1),
 )
-def test_cosine_rises_then_falls(
-    total_steps: int, steps_per_epoch: int, warmup_epochs: float, fraction: float
-) -> None:
+def test_cosine_rises_then_falls(total_steps: int, steps_per_epoch: int, warmup_epochs: float, fraction: float) -> None:
     factory = Cosine(warmup_epochs=warmup_epochs, min_lr_fraction=fraction)
     factors = [rates[0] / RATES[0] for rates in rates_used(factory, total_steps, steps_per_epoch)]
     peak = min(round(warmup_epochs * steps_per_epoch), total_steps - 1)
@@ -95,9 +89,7 @@ def test_cosine_rises_then_falls(
 
 @pytest.mark.parametrize("anneal", ["cos", "linear"])
 def test_onecycle(choose: Callable[..., ScheduleFactory], anneal: str) -> None:
-    factory = choose(
-        "schedule", "onecycle", warmup_fraction=0.25, start_divisor=10.0, end_divisor=100.0, anneal=anneal
-    )
+    factory = choose("schedule", "onecycle", warmup_fraction=0.25, start_divisor=10.0, end_divisor=100.0, anneal=anneal)
 
     def between(start: float, end: float, share: float) -> float:
         return start + (end - start) * ((1 - math.cos(math.pi * share)) / 2 if anneal == "cos" else share)
@@ -140,9 +132,7 @@ def test_plateau_cuts_after_patience(
     assert isinstance(built.scheduler, ReduceLROnPlateau)
     for value, cut in zip(values, cuts, strict=True):
         built.scheduler.step(value)
-        assert [group["lr"] for group in optimizer.param_groups] == pytest.approx(
-            [rate * 0.1**cut for rate in RATES]
-        )
+        assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([rate * 0.1**cut for rate in RATES])
 
 
 def test_plateau_stops_at_its_floor_in_every_group(choose: Callable[..., ScheduleFactory]) -> None:

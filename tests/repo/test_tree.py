@@ -56,8 +56,9 @@ def test_function_length_leaves_out_the_docstring():
     assert code_lines(function) == 2
 
 
-def test_configuration_files_are_short(root):
-    files = sorted((root / "conf").rglob("*.yaml"))
+def test_choices_are_short(root):
+    """Comments aside. The top file is no choice: it lists the fixed fields and the groups."""
+    files = sorted((root / "conf").glob("*/**/*.yaml"))
     settings = {
         p: [s for line in p.read_text().splitlines() if (s := line.strip()) and s[0] != "#"] for p in files
     }

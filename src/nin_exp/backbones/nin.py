@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from torch import Tensor, nn
+from torch import nn
 
 from nin_exp.contracts.data import ImageSpec
 from nin_exp.errors import ConfigError
+from nin_exp.layers.chain import ChainBackbone
 from nin_exp.layers.mlpconv import MLPConv
 from nin_exp.layers.pooling import dropout as dropout_layer
 from nin_exp.layers.pooling import pooling
 from nin_exp.layers.widths import scaled_width
-from nin_exp.layers.windowed import WindowedBackbone
 from nin_exp.ranges import DropRate, PositiveFloat, PositiveInt, validated
 
 
-class NIN(WindowedBackbone):
+class NIN(ChainBackbone):
     """mlpconv blocks with a pool and dropout between them: images ``(B, C, H, W)`` to ``(B, 192, H/4, W/4)``.
 
     Args:
@@ -86,12 +86,6 @@ class NIN(WindowedBackbone):
                 self.add_module(f"pool{index}", pool)
                 self.add_module(f"dropout{index}", dropout_layer(dropout, per_channel=channel_dropout))
 
-    def forward(self, images: Tensor) -> Tensor:
-        features = images
-        for layer in self.children():
-            features = layer(features)
-        return features
-
     def gaussian_stds(self) -> dict[str, float]:
         """Convolution name -> deviation of its initial weights; empty when one deviation serves all."""
         if self._gaussian_stds is None:
@@ -113,9 +107,7 @@ def _check_lists(
             f"backbone.kernel_sizes must have {len(widths)} entries, one for each block, got {kernel_sizes}"
         )
     if any(kernel % 2 == 0 for kernel in kernel_sizes):
-        raise ConfigError(
-            f"backbone.kernel_sizes must be odd, got {kernel_sizes}; an even one cannot be centred"
-        )
+        raise ConfigError(f"backbone.kernel_sizes must be odd, got {kernel_sizes}; an even one cannot be centred")
     if len(pool_kinds) != len(widths) - 1:
         raise ConfigError(
             f"backbone.pool_kinds must have {len(widths) - 1} entries, one after each block but the last,"

@@ -46,11 +46,15 @@ def load_checkpoint(path: Path, map_location: str | torch.device = "cpu") -> dic
         raise IntegrityError(f"{path} must exist with its .sha256 beside it; train the run again")
     expected = {line.split()[0] for line in expected_path.read_text(encoding="utf-8").splitlines() if line.strip()}
     if _sha256(path) not in expected:
-        raise IntegrityError(f"{path} does not match its checksum: it is damaged; delete it to train from an earlier state")
+        raise IntegrityError(
+            f"{path} does not match its checksum: it is damaged; delete it to train from an earlier state"
+        )
     try:
         state = torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:  # torch raises many kinds for a file that is none
-        raise IntegrityError(f"{path} must be a checkpoint, but cannot be read: {str(error).splitlines()[0]}") from error
+        raise IntegrityError(
+            f"{path} must be a checkpoint, but cannot be read: {str(error).splitlines()[0]}"
+        ) from error
     if state.get("format", 0) > FORMAT_VERSION:
         raise IntegrityError(f"{path} has format {state['format']}, this nin-exp reads <= {FORMAT_VERSION}; update")
     result: dict[str, Any] = state

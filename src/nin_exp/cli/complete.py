@@ -11,8 +11,27 @@ from nin_exp.compose.groups import list_groups, shipped_config_dir
 
 _RUN_VERBS = ("train", "compare", "summary")
 _FLAGS = {
-    "train": ("--multirun", "--dry-run", "--cfg", "--resolve", "--stale", "--retry-failed", "--config-dir", "--json", "--debug"),
-    "compare": ("--dry-run", "--cfg", "--resolve", "--stale", "--retry-failed", "--config-dir", "--json", "--debug"),
+    "train": (
+        "--multirun",
+        "--dry-run",
+        "--cfg",
+        "--resolve",
+        "--stale",
+        "--retry-failed",
+        "--config-dir",
+        "--json",
+        "--debug",
+    ),
+    "compare": (
+        "--dry-run",
+        "--cfg",
+        "--resolve",
+        "--stale",
+        "--retry-failed",
+        "--config-dir",
+        "--json",
+        "--debug",
+    ),
     "summary": ("--input", "--classes", "--json"),
 }
 

@@ -36,7 +36,7 @@ def run(arguments: Sequence[str]) -> int:
     else:
         for finding in findings:
             mark = {"ok": " ok  ", "note": "note ", "wrong": "WRONG"}[finding.state]
-            print(f"{mark} {finding.name:<12} {finding.text}")
+            print(f"{mark} {finding.name:<17} {finding.text}")
     return 1 if any(f.state == "wrong" for f in findings) else 0
 
 
@@ -49,16 +49,22 @@ def _software() -> list[Finding]:
             findings.append(Finding(name, "wrong", f"not installed; pip install {name}"))
     try:
         found = version("lightning")
-        findings.append(Finding("lightning", "wrong", f"{found} is installed beside pytorch-lightning; pip uninstall lightning"))
+        findings.append(
+            Finding(
+                "lightning",
+                "wrong",
+                f"{found} is installed beside pytorch-lightning; pip uninstall lightning",
+            )
+        )
     except PackageNotFoundError:
         pass
     return findings
 
 
 def _machine() -> list[Finding]:
-    from nin_exp.train.host import available_cores
-
     import torch
+
+    from nin_exp.train.host import available_cores
 
     cores = available_cores()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -67,7 +73,9 @@ def _machine() -> list[Finding]:
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
         findings.append(Finding("GPUs", "ok", ", ".join(names)))
     elif shutil.which("nvidia-smi") is not None:
-        findings.append(Finding("GPUs", "wrong", "nvidia-smi is there but torch sees no GPU; the driver may be too old"))
+        findings.append(
+            Finding("GPUs", "wrong", "nvidia-smi is there but torch sees no GPU; the driver may be too old")
+        )
     else:
         findings.append(Finding("GPUs", "note", "none; runs use the CPU (backbone.width=0.25 makes NiN small enough)"))
     return findings

@@ -48,7 +48,11 @@ def add_config_flags(parser: Parser) -> None:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="overrides in Hydra's syntax")
     parser.add_argument("--config-dir", metavar="DIR", help="a folder of your own options, laid out as conf/")
     parser.add_argument(
-        "--allow-package", action="append", default=[], metavar="PKG", help="trust _target_ classes of this package"
+        "--allow-package",
+        action="append",
+        default=[],
+        metavar="PKG",
+        help="trust _target_ classes of this package",
     )
 
 
@@ -58,10 +62,16 @@ def add_plan_flags(parser: Parser) -> None:
     parser.add_argument("-c", "--cfg", choices=["job"], help="print the composed configuration and stop")
     parser.add_argument("--resolve", action="store_true", help="with --cfg: resolve interpolations")
     parser.add_argument(
-        "--dry-run", nargs="?", const="plan", choices=["plan", "build"], help="show the plan and stop; build: build each model"
+        "--dry-run",
+        nargs="?",
+        const="plan",
+        choices=["plan", "build"],
+        help="show the plan and stop; build: build each model",
     )
     parser.add_argument(
-        "--stale", choices=["keep", "rerun"], help="what to do with runs made with other code or data (else: exit 2)"
+        "--stale",
+        choices=["keep", "rerun"],
+        help="what to do with runs made with other code or data (else: exit 2)",
     )
     parser.add_argument("--retry-failed", action="store_true", help="train failed jobs again")
 

@@ -58,4 +58,10 @@ def _as_json(found: Run) -> dict[str, Any]:
         "dataset": record.dataset, "backbone": record.backbone, "head": record.head, "optimizer": record.optimizer,
         "seed": record.seed, "metrics": record.metrics,
     }  # fmt: skip
-    return {"path": str(found.path), "study": found.path.parent.name, "job_id": found.path.name, "status": status, **facts}
+    return {
+        "path": str(found.path),
+        "study": found.path.parent.name,
+        "job_id": found.path.name,
+        "status": status,
+        **facts,
+    }

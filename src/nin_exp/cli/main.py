@@ -34,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if sys.version_info >= (3, 14):  # hydra-core 1.3 breaks inside argparse there
         version = ".".join(map(str, sys.version_info[:2]))
-        return _fail(ConfigError(f"Python must be 3.11 to 3.13, got {version}; make a virtual environment with one of those"))
+        return _fail(
+            ConfigError(f"Python must be 3.11 to 3.13, got {version}; make a virtual environment with one of those")
+        )
     is_debug = "--debug" in arguments
     try:
         return _dispatch(arguments)

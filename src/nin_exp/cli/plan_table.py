@@ -14,7 +14,12 @@ def print_plan(plan: Plan, states: list[JobState], outlook: Forecast, workers: i
     """Print the jobs, how far they are, and what the plan can show."""
     if as_json:
         jobs = [{**asdict(p), "state": s.state} for p, s in zip(plan.study.jobs, states, strict=True)]
-        outline = {"study": str(plan.study_dir), "workers": workers, "forecast": asdict(outlook), "jobs": jobs}
+        outline = {
+            "study": str(plan.study_dir),
+            "workers": workers,
+            "forecast": asdict(outlook),
+            "jobs": jobs,
+        }
         print(json.dumps(outline, indent=1))
         return
     counts = ", ".join(f"{n} {state}" for state, n in count_states(states).items())

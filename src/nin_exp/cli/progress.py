@@ -49,7 +49,9 @@ class RunProgress:
             self._bars.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def on_epoch(self, progress: Any, images_per_second: float | None) -> None:
@@ -80,7 +82,9 @@ class PlanProgress:
         self._bars: Any = None
         if wanted:
             done = sum(s.state == "done" for s in states)
-            self._say(f"{self._total} jobs, {done} done before; running {len(wanted)}, {workers} at a time: {plan.study_dir}")
+            self._say(
+                f"{self._total} jobs, {done} done before; running {len(wanted)}, {workers} at a time: {plan.study_dir}"
+            )
         if enabled and wanted:
             from rich.progress import TextColumn
 
@@ -92,7 +96,9 @@ class PlanProgress:
             self._bars.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bars is not None:
             self._bars.stop()
 
@@ -115,7 +121,11 @@ class PlanProgress:
     def _state(self) -> str:
         failed = sum(o.ending != "done" for o in self.outcomes)
         names = ", ".join(f"{job.arm or job.block} seed {job.seed}" for job in list(self._running.values())[:4])
-        return f"{len(self._running)} running" + (f", {failed} failed" if failed else "") + (f" ({names})" if names else "")
+        return (
+            f"{len(self._running)} running"
+            + (f", {failed} failed" if failed else "")
+            + (f" ({names})" if names else "")
+        )
 
     def _completed(self) -> float:
         """Jobs that have ended, and the share of epochs done of those that run (a row of metrics.csv each)."""

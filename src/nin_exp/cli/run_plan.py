@@ -71,9 +71,13 @@ def refuse_unready(plan: Plan, *, writes: bool = True) -> None:
     """
     for source in dict.fromkeys(job.config["dataset"].get("source") for job in plan.jobs):
         if source is not None and not Path(source).expanduser().exists():
-            raise DataError(f"dataset.source must be an existing file or folder, got '{source}'; give the path of the images")
+            raise DataError(
+                f"dataset.source must be an existing file or folder, got '{source}'; give the path of the images"
+            )
     if writes and not is_writable(plan.study_dir):
-        raise StorageError(f"runs_dir must be a folder that can be written, got '{plan.study_dir.parent}'; set runs_dir=PATH")
+        raise StorageError(
+            f"runs_dir must be a folder that can be written, got '{plan.study_dir.parent}'; set runs_dir=PATH"
+        )
 
 
 def wanted_jobs(states: list[JobState], args: Any) -> list[Job]:
@@ -131,7 +135,15 @@ def _finish(plan: Plan, states: list[JobState], outcomes: list[Outcome], args: A
     bad = [o for o in outcomes if o.ending != "done"]
     failed_before = [s for s in states if s.state == "failed" and not args.retry_failed]
     if args.json:
-        print(json.dumps({"study": str(plan.study_dir), "report": str(paths.html), "failed": [o.job.job_id for o in bad]}))
+        print(
+            json.dumps(
+                {
+                    "study": str(plan.study_dir),
+                    "report": str(paths.html),
+                    "failed": [o.job.job_id for o in bad],
+                }
+            )
+        )
     else:
         for line in summary_lines(results):
             print(line)
@@ -139,7 +151,10 @@ def _finish(plan: Plan, states: list[JobState], outcomes: list[Outcome], args: A
     for outcome in bad:
         print(f"{outcome.ending}: {outcome.job.run_dir}: {outcome.error}", file=sys.stderr)
     if failed_before:
-        print(f"{len(failed_before)} jobs failed before and were not tried again; use --retry-failed", file=sys.stderr)
+        print(
+            f"{len(failed_before)} jobs failed before and were not tried again; use --retry-failed",
+            file=sys.stderr,
+        )
     return EXIT_JOBS_FAILED if bad or failed_before else 0
 
 

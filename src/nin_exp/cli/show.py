@@ -27,7 +27,8 @@ def run(arguments: Sequence[str]) -> int:
     if args.json:
         print(json.dumps(asdict(record), indent=1))
         return 0
-    print(f"{path}\n{record.status}  {record.dataset}  {record.backbone}  {record.head}  {record.optimizer}  seed {record.seed}")
+    print(path)
+    print(f"{record.status}  {record.dataset} {record.backbone} {record.head} {record.optimizer}  seed {record.seed}")
     if record.error is not None:
         print(f"error         {record.error}")
     for name, value in record.metrics.items():

@@ -74,7 +74,14 @@ def _print(summary: Any) -> None:
     from rich.table import Table
 
     table = Table(box=None, header_style="bold")
-    for name, align in (("layer", "left"), ("type", "left"), ("output", "right"), ("parameters", "right"), ("MACs", "right"), ("field", "right")):
+    for name, align in (
+        ("layer", "left"),
+        ("type", "left"),
+        ("output", "right"),
+        ("parameters", "right"),
+        ("MACs", "right"),
+        ("field", "right"),
+    ):
         table.add_column(name, justify=align)  # type: ignore[arg-type]
     for layer in summary.layers:
         field = "" if layer.receptive_field is None else str(layer.receptive_field)

@@ -64,7 +64,11 @@ def _check_node(key: str, node: Any, allowed_packages: tuple[str, ...]) -> list[
     except ConfigError as error:
         return [f"{key}.{error}"]
     given = {k: v for k, v in node.items() if k != "_target_"}
-    problems = [f"{key}.{name} is not an argument of {target}.{nearest(name, signature)}" for name in given if name not in signature]
+    problems = [
+        f"{key}.{name} is not an argument of {target}.{nearest(name, signature)}"
+        for name in given
+        if name not in signature
+    ]
     problems += [f"{key}.{name} is missing; {target} takes it" for name in signature if name not in given]
     for name, annotation in signature.items():
         if name in given:

@@ -57,7 +57,7 @@ class Composer:
         problems = [p for key, _ in values if (p := self._unknown_key(base, key)) is not None]
         if problems:
             raise ConfigError("; ".join(problems))
-        config = cast(DictConfig, copy.deepcopy(base)) if values else base.copy()
+        config = copy.deepcopy(base)
         for assignment in values:
             try:
                 OmegaConf.update(config, assignment[0], self._value(assignment), merge=False)
@@ -123,11 +123,11 @@ class Composer:
 
     def _flat_keys(self, node: DictConfig, prefix: str = "") -> list[str]:
         keys = []
-        for name in node:
+        for name in map(str, node):
             key = f"{prefix}{name}"
             if name != "_target_":
                 keys.append(key)
-            if not OmegaConf.is_interpolation(node, str(name)) and isinstance(node[name], DictConfig):
+            if not OmegaConf.is_interpolation(node, name) and isinstance(node[name], DictConfig):
                 keys += self._flat_keys(node[name], f"{key}.")
         return keys
 

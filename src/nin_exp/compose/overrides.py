@@ -65,7 +65,9 @@ def _to_setting(override: Override, text: str, groups: dict[str, tuple[str, ...]
     if override.is_delete():
         raise ConfigError(f"'{text}' would delete a key; every key is needed, set it to another value instead")
     if key.split(".")[0] == "hydra":
-        raise ConfigError(f"'{text}' sets Hydra itself, which only composes here; study= and runs_dir= say where runs go")
+        raise ConfigError(
+            f"'{text}' sets Hydra itself, which only composes here; study= and runs_dir= say where runs go"
+        )
     if not override.is_sweep_override():
         return Setting(key, (str(override.get_value_element_as_str()),), swept=False)
     value = override.value()
@@ -77,7 +79,9 @@ def _to_setting(override: Override, text: str, groups: dict[str, tuple[str, ...]
             return Setting(key, tuple(override.sweep_string_iterator()), swept=True)
         except (HydraException, ValueError, TypeError) as error:
             raise ConfigError(f"'{text}' cannot be expanded: {error}") from error
-    raise ConfigError(f"'{text}' is a range to search in; it belongs to `nin-exp tune`, give values here: a,b,c or range(…)")
+    raise ConfigError(
+        f"'{text}' is a range to search in; it belongs to `nin-exp tune`, give values here: a,b,c or range(…)"
+    )
 
 
 def _glob(glob: Glob, options: tuple[str, ...], text: str) -> tuple[str, ...]:

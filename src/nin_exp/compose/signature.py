@@ -110,7 +110,9 @@ def _find(name: str, tree: ast.Module) -> tuple[ast.ClassDef | ast.expr, ast.Mod
     for statement in tree.body:
         if isinstance(statement, ast.ClassDef) and statement.name == name:
             return statement, tree
-        if isinstance(statement, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in statement.targets):
+        if isinstance(statement, ast.Assign) and any(
+            isinstance(t, ast.Name) and t.id == name for t in statement.targets
+        ):
             return statement.value, tree
         if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith("nin_exp"):
             for alias in statement.names:

@@ -6,14 +6,15 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from nin_exp.contracts.data import LoadedData
 from nin_exp.data.folders import FolderFiles, FolderScan
 from nin_exp.data.images import UnreadableImageError, read_image
-from nin_exp.data.validate import RawSplit
+from nin_exp.data.validate import RawSplit, assemble
 from nin_exp.errors import DataError
 
 _SHOWN = 5
@@ -56,7 +57,7 @@ def decode(files: FolderFiles, *, channels: Literal[1, 3], image_size: int | Non
             if result.shape != images.shape[1:]:
                 raise DataError(
                     f"{files.paths[i]} must be {_size(images[0])} pixels like the others, got {_size(result)}; "
-                    "give dataset.image_size=N"
+                    "use dataset=imagefolder with dataset.image_size=N"
                 )
             images[len(good)] = result
             good.append(i)
@@ -71,10 +72,46 @@ def _num_threads() -> int:
     return min(_MAX_THREADS, cores)
 
 
-def read_folders(
-    scan: FolderScan, *, channels: Literal[1, 3], image_size: int | None, unreadable: Literal["error", "skip"]
-) -> tuple[RawSplit, RawSplit, dict[str, Any]]:
-    """Decode both splits; also returns notes.
+@dataclass(frozen=True)
+class DecodedFolders:
+    """Both splits of class folders, without the files that cannot be read."""
+
+    scan: FolderScan
+    train: Decoded
+    test: Decoded
+
+    @property
+    def unreadable(self) -> tuple[tuple[Path, str], ...]:
+        """(file, reason) of all files that were left out."""
+        return self.train.unreadable + self.test.unreadable
+
+
+@runtime_checkable
+class FolderSource(Protocol):
+    """A data source that may read class folders."""
+
+    def decode(self, data_dir: Path) -> DecodedFolders | None:
+        """The decoded folders; None when the data come from elsewhere.
+
+        Raises:
+            DataError: there are no class folders.
+            RefusedError: a symbolic link leads out of the root.
+        """
+        ...
+
+
+def decode_folders(scan: FolderScan, *, channels: Literal[1, 3], image_size: int | None) -> DecodedFolders:
+    """Decode both splits.
+
+    Raises:
+        DataError: with ``image_size`` None, two images differ in shape.
+    """
+    train, test = (decode(files, channels=channels, image_size=image_size) for files in (scan.train, scan.test))
+    return DecodedFolders(scan, train, test)
+
+
+def assemble_folders(decoded: DecodedFolders, unreadable: Literal["error", "skip"]) -> LoadedData:
+    """A checked data set from decoded folders.
 
     Args:
         unreadable: ``skip`` leaves unreadable files out, and notes how many and which.
@@ -82,8 +119,7 @@ def read_folders(
     Raises:
         DataError: files cannot be read (with ``error``), or none of a class can.
     """
-    train, test = (decode(files, channels=channels, image_size=image_size) for files in (scan.train, scan.test))
-    bad = train.unreadable + test.unreadable
+    scan, bad = decoded.scan, decoded.unreadable
     notes = dict(scan.notes)
     if bad and unreadable == "error":
         raise DataError(
@@ -94,10 +130,11 @@ def read_folders(
     if bad:
         notes["unreadable"] = len(bad)
         notes["unreadable_files"] = [scan.name(path) for path, _ in bad]
-        _check_classes_left(scan, train.kept)
-        if not len(test.kept):
+        _check_classes_left(scan, decoded.train.kept)
+        if not len(decoded.test.kept):
             raise DataError(f"{scan.root}: none of the {len(scan.test)} test images can be read; mend or replace them")
-    return _raw(train, scan, "training images"), _raw(test, scan, "test images"), notes
+    train, test = _raw(decoded.train, scan, "training images"), _raw(decoded.test, scan, "test images")
+    return assemble(train, test, scan.class_names, files=(scan.root,), notes=notes)
 
 
 def _check_classes_left(scan: FolderScan, kept: FolderFiles) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import http.client
 import logging
-import os
 import shutil
 import tarfile
 import urllib.error
@@ -79,9 +78,11 @@ def fetch(remote: RemoteFile, folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _fetch_part(remote, part)
-        os.replace(part, target)
+        part.replace(target)
     except OSError as error:
-        raise StorageError(f"{target} cannot be written: {error.strerror or error}; free space or give data_dir=PATH") from error
+        raise StorageError(
+            f"{target} cannot be written: {error.strerror or error}; free space or give data_dir=PATH"
+        ) from error
     return target
 
 
@@ -177,15 +178,17 @@ def extract(archive: Path, folder: str, target: Path, max_bytes: int) -> None:
         temporary.mkdir(parents=True)
         _extract_members(archive, folder, temporary, max_bytes)
         if not target.exists():
-            os.replace(temporary, target)
+            temporary.replace(target)
         for path in [p for p in temporary.rglob("*") if p.is_file()]:  # into a folder that misses files
             destination = target / path.relative_to(temporary)
             destination.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(path, destination)
+            path.replace(destination)
     except (tarfile.TarError, EOFError) as error:
         raise IntegrityError(f"{archive} is damaged: {error}; delete it, and it is fetched again") from error
     except OSError as error:
-        raise StorageError(f"{target} cannot be written: {error.strerror or error}; free space or give data_dir=PATH") from error
+        raise StorageError(
+            f"{target} cannot be written: {error.strerror or error}; free space or give data_dir=PATH"
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -196,7 +199,9 @@ def _extract_members(archive: Path, folder: str, temporary: Path, max_bytes: int
         for member in tar:
             path = PurePosixPath(member.name)
             if path.is_absolute() or ".." in path.parts or not (member.isreg() or member.isdir()):
-                raise RefusedError(f"{archive} must hold plain files only, got '{member.name}'; fetch it from its source")
+                raise RefusedError(
+                    f"{archive} must hold plain files only, got '{member.name}'; fetch it from its source"
+                )
             if path.parts[:1] != (folder,) or not member.isreg():
                 continue
             left -= member.size

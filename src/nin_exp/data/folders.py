@@ -64,14 +64,18 @@ def scan_folders(root: Path, test_fraction: float) -> FolderScan:
         DataError: the root is no folder, holds no class folders, or a class folder is empty.
         RefusedError: a symbolic link leads out of the root.
     """
-    root = Path(os.path.abspath(root))  # not resolve(): names stay as the user wrote them
+    root = root.absolute()  # not resolve(): names stay as the user wrote them
     if not root.is_dir():
-        raise DataError(f"dataset.source must be an existing folder, got '{root}'; give the folder above the class folders")
+        raise DataError(
+            f"dataset.source must be an existing folder, got '{root}'; give the folder above the class folders"
+        )
     notes: dict[str, Any] = {}
     train_root, val_root, test_root = _split_folders(root)
     classes = _class_folders(train_root, root)
     if not classes:
-        raise DataError(f"{train_root} must hold one folder a class, got none; give dataset.source=PATH of the folder above")
+        raise DataError(
+            f"{train_root} must hold one folder a class, got none; give dataset.source=PATH of the folder above"
+        )
     names = tuple(folder.name for folder in classes)
     train = _files(classes, names, root, notes)
     if test_root is None:
@@ -159,7 +163,9 @@ def _is_shown(path: Path) -> bool:
 
 def _cut_test(files: FolderFiles, test_fraction: float) -> tuple[FolderFiles, FolderFiles]:
     labels = np.array(files.labels, dtype=np.int64)
-    is_test = hashed_test_split([path.name.encode("utf-8", "surrogateescape") for path in files.paths], labels, test_fraction)
+    is_test = hashed_test_split(
+        [path.name.encode("utf-8", "surrogateescape") for path in files.paths], labels, test_fraction
+    )
     parts = []
     for chosen in (~is_test, is_test):
         rows = np.flatnonzero(chosen)

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from nin_exp.errors import DataError
 
@@ -81,7 +81,7 @@ def _from_16_bit(image: Image.Image) -> Image.Image:
 
 def _reason(error: Exception) -> str:
     # Pillow repeats the whole path in this message; the caller names the file.
-    if isinstance(error, Image.UnidentifiedImageError):
+    if isinstance(error, UnidentifiedImageError):
         return "not an image"
     lines = str(error).splitlines()
     return lines[0] if lines else type(error).__name__

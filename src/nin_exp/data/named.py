@@ -10,11 +10,11 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 from nin_exp.contracts.data import DataSource, LoadedData
 from nin_exp.data.arguments import check_fields
-from nin_exp.data.decode import read_folders
+from nin_exp.data.decode import DecodedFolders, assemble_folders, decode_folders
 from nin_exp.data.download import only_one
 from nin_exp.data.folders import scan_folders
 from nin_exp.data.formats.npz import read_npz, read_shapes
@@ -88,7 +88,24 @@ class NamedSource(DataSource):
         location = self.locate(data_dir)
         if not location.is_here:
             location = _download(layout, data_dir)
-        return _read(layout, location, self.image_size)
+        folders = self._decode(location)
+        loaded = _read(layout, location) if folders is None else assemble_folders(folders, "error")
+        counts = (len(loaded.train), len(loaded.test))
+        if counts != layout.official_counts:
+            official = zip(("train", "test"), counts, layout.official_counts, strict=True)
+            loaded.notes["images_of_official"] = {split: f"{have}/{full}" for split, have, full in official}
+        return loaded
+
+    def decode(self, data_dir: Path) -> DecodedFolders | None:
+        """The decoded class folders, when ``source`` names such (see ``FolderSource``)."""
+        return self._decode(self.locate(data_dir))
+
+    def _decode(self, location: Location) -> DecodedFolders | None:
+        if location.origin != "folders":
+            return None
+        assert location.path is not None
+        scan = scan_folders(location.path, FOLDER_TEST_FRACTION)
+        return decode_folders(scan, channels=self.layout.channels, image_size=None)
 
 
 def locate(layout: Layout, source: str | None, data_dir: Path) -> Location:
@@ -101,13 +118,13 @@ def locate(layout: Layout, source: str | None, data_dir: Path) -> Location:
         return _locate_source(layout, Path(source).expanduser())
     prepared = data_dir / f"{layout.name}.npz"
     if prepared.is_file():
-        return _npz(prepared)
+        return locate_npz(prepared)
     return _complete_layout(layout, data_dir) or Location("download")
 
 
 def _locate_source(layout: Layout, source: Path) -> Location:
     if source.is_file():
-        return _npz(source)
+        return locate_npz(source)
     if not source.is_dir():
         raise DataError(f"dataset.source must be an existing file or folder, got '{source}'; give the path of an .npz")
     found = _complete_layout(layout, source)
@@ -120,7 +137,12 @@ def _locate_source(layout: Layout, source: Path) -> Location:
     return Location("folders", source)
 
 
-def _npz(path: Path) -> Location:
+def locate_npz(path: Path) -> Location:
+    """An ``.npz``, with what its headers tell.
+
+    Raises:
+        DataError: it is no ``.npz``.
+    """
     shapes = read_shapes(path)
     train, test = shapes.get("x_train", ()), shapes.get("x_test", ())
     shape = (train[1], train[2], train[3] if len(train) > 3 else 1) if len(train) in (3, 4) else None
@@ -144,30 +166,19 @@ def _download(layout: Layout, data_dir: Path) -> Location:
         try:
             layout.fetch(data_dir)
         except DataError as error:
-            raise DataError(f"{layout.name} is not in {data_dir}, and {error}; give a local copy: dataset.source=PATH") from error
+            raise DataError(
+                f"{layout.name} is not in {data_dir}, and {error}; give a local copy: dataset.source=PATH"
+            ) from error
         return locate(layout, None, data_dir)
 
 
-def _read(layout: Layout, location: Location, image_size: int | None) -> LoadedData:
-    files: Sequence[Path] = location.files
-    notes: dict[str, Any] = {}
+def _read(layout: Layout, location: Location) -> LoadedData:
     names: tuple[str, ...] | None
     if location.origin == "npz":
         train, test, names = read_npz(location.files[0])
         if test is None:
             raise DataError(f"{location.path}: key x_test is missing; {layout.name} has a test split of its own")
         names = names if names is not None else layout.class_names
-    elif location.origin == "files":
-        train, test, names = layout.read(location.files)
     else:
-        assert location.path is not None
-        scan = scan_folders(location.path, FOLDER_TEST_FRACTION)
-        train, test, notes = read_folders(scan, channels=layout.channels, image_size=image_size, unreadable="error")
-        names, files = scan.class_names, (scan.root,)
-    loaded = assemble(train, test, names, files=files, notes=notes)
-    counts = (len(loaded.train), len(loaded.test))
-    if counts != layout.official_counts:
-        loaded.notes["images_of_official"] = [
-            f"{have}/{all_}" for have, all_ in zip(counts, layout.official_counts, strict=True)
-        ]
-    return loaded
+        train, test, names = layout.read(location.files)
+    return assemble(train, test, names, files=location.files)

@@ -33,7 +33,9 @@ def train_val_split(labels: Labels, val_fraction: float, split_seed: int) -> tup
     groups = _groups(labels)
     counts = np.array([len(rows) for rows in groups])
     if not (counts >= 2).any():
-        raise DataError(f"validation needs a class with at least 2 training images, got {len(labels)} images of as many classes")
+        raise DataError(
+            f"validation needs a class with at least 2 training images, got {len(labels)} images of as many classes"
+        )
     least = (counts >= 2).astype(np.int64)
     sizes = allocate(counts, round(val_fraction * len(labels)), least, np.maximum(counts - 1, 0))
     val = _first_by_key(groups, _keys(len(labels), split_seed, _VAL_STREAM), sizes)
@@ -71,7 +73,9 @@ def hashed_test_split(keys: Sequence[bytes], labels: Labels, test_fraction: floa
     digests = np.frombuffer(b"".join(hashlib.sha256(key).digest()[:8] for key in keys), dtype=">u8")
     groups = _groups(labels)
     counts = np.array([len(rows) for rows in groups])
-    sizes = allocate(counts, round(test_fraction * len(labels)), (counts >= 2).astype(np.int64), np.maximum(counts - 1, 0))
+    sizes = allocate(
+        counts, round(test_fraction * len(labels)), (counts >= 2).astype(np.int64), np.maximum(counts - 1, 0)
+    )
     is_test = np.zeros(len(labels), dtype=bool)
     for rows, size in zip(groups, sizes, strict=True):
         if size == 0:
@@ -94,7 +98,7 @@ def allocate(
     """
     total = int(np.clip(total, least.sum(), most.sum()))
     exact = counts * (total / counts.sum())
-    sizes = np.clip(np.floor(exact).astype(np.int64), least, most)
+    sizes: npt.NDArray[np.int64] = np.clip(np.floor(exact).astype(np.int64), least, most)
     while sizes.sum() != total:
         missing = total - int(sizes.sum())
         step = 1 if missing > 0 else -1

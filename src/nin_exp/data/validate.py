@@ -101,12 +101,16 @@ def _checked_images(split: RawSplit) -> npt.NDArray[np.uint8]:
 def _checked_labels(split: RawSplit, num_images: int) -> npt.NDArray[np.int64]:
     labels, name = split.labels, split.labels_name
     if labels.ndim != 1:
-        raise DataError(f"{name} must be one label an image, shape ({num_images},), got {_by(labels.shape)}; flatten it")
+        raise DataError(
+            f"{name} must be one label an image, shape ({num_images},), got {_by(labels.shape)}; flatten it"
+        )
     if len(labels) != num_images:
         raise DataError(f"{name} must hold one label for each of the {num_images} images, got {len(labels)} labels")
     if labels.dtype.kind not in "iu":
         row = _first_not_integer(labels)
-        raise DataError(f"{name} must be integers, got {labels.dtype} ({labels[row]} in row {row}); store class numbers")
+        raise DataError(
+            f"{name} must be integers, got {labels.dtype} ({labels[row]} in row {row}); store class numbers"
+        )
     wrong = labels < 0 if labels.dtype.kind == "i" else labels > np.iinfo(np.int64).max
     if wrong.any():
         row = int(np.argmax(wrong))
@@ -149,8 +153,8 @@ def _numbered_classes(train: RawSplit, test: RawSplit) -> tuple[str, ...]:
     if not np.array_equal(present, expected):
         missing = int(expected[np.argmax(present != expected)])
         raise DataError(
-            f"{train.labels_name} must number the classes 0…K-1 without a gap, got no label {missing} but {int(present[-1])}; "
-            "renumber, or give class_names"
+            f"{train.labels_name} must number the classes 0…K-1 without a gap, "
+            f"got no label {missing} but {int(present[-1])}; renumber, or give class_names"
         )
     return tuple(str(number) for number in expected)
 

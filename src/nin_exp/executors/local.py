@@ -91,18 +91,24 @@ class LocalExecutor:
         from nin_exp.executors import entry
 
         receiver, sender = self._context.Pipe(duplex=False)
-        process = self._context.Process(target=entry.preflight, args=(jobs, sender), name="nin-exp-preflight", daemon=True)
+        process = self._context.Process(
+            target=entry.preflight, args=(jobs, sender), name="nin-exp-preflight", daemon=True
+        )
         process.start()
         sender.close()
         try:
             problems: list[tuple[str, int, str]] = receiver.recv()
         except EOFError as error:
             process.join()
-            raise NinExpError(f"the check of the plan ended with exit code {process.exitcode}; run with --debug") from error
+            raise NinExpError(
+                f"the check of the plan ended with exit code {process.exitcode}; run with --debug"
+            ) from error
         process.join()
         return problems
 
-    def run(self, jobs: Sequence[Job], on_start: OnStart, on_outcome: OnOutcome, on_tick: Callable[[], None]) -> int | None:
+    def run(
+        self, jobs: Sequence[Job], on_start: OnStart, on_outcome: OnOutcome, on_tick: Callable[[], None]
+    ) -> int | None:
         """Run all jobs; returns the exit code of a stop request (Ctrl-C, SIGTERM), or None.
 
         Args:

@@ -1,4 +1,4 @@
-"""Check all jobs of a plan before the first one starts: data readable, every distinct model built on the meta device."""
+"""Check a plan before its first job starts: data readable, every distinct model built on the meta device."""
 
 from __future__ import annotations
 
@@ -33,7 +33,14 @@ def check_jobs(jobs: list[Job]) -> list[Problem]:
             specs[data_key] = _attempt(job, lambda c=config, j=job: _read_spec(c, j))  # type: ignore[misc]
             if _is_problem(specs[data_key]):
                 problems.append(specs[data_key])  # type: ignore[arg-type]
-        parts = [config.backbone, config.head, config.optimizer, config.schedule, config.augment, config.trainer.accelerator]
+        parts = [
+            config.backbone,
+            config.head,
+            config.optimizer,
+            config.schedule,
+            config.augment,
+            config.trainer.accelerator,
+        ]
         model_key = _key([data_key, *parts])
         if _is_problem(specs[data_key]) or model_key in seen:
             continue

@@ -19,9 +19,7 @@ class FlattenLinear(Head):
     """
 
     @validated
-    def __init__(
-        self, in_spec: FeatureSpec, num_classes: PositiveInt, class_map_block: ClassMapBlock
-    ) -> None:
+    def __init__(self, in_spec: FeatureSpec, num_classes: PositiveInt, class_map_block: ClassMapBlock) -> None:
         super().__init__()
         self.flatten = FixedFlatten(in_spec, "head.linear")
         self.linear = nn.Linear(in_spec.numel, num_classes)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from nin_exp.contracts.model import ClassMapBlock, FeatureSpec, Head
 from nin_exp.layers.class_maps import last_weighted_layer
+from nin_exp.layers.global_pool import GlobalAveragePool
 from nin_exp.ranges import PositiveInt, validated
 
 
@@ -27,6 +28,7 @@ class GAP(Head):
         super().__init__()
         self.maps = class_map_block(num_classes)
         self.activation = nn.ReLU() if relu else nn.Identity()
+        self.pool = GlobalAveragePool()
 
     @property
     def last_layer(self) -> nn.Module:
@@ -37,4 +39,5 @@ class GAP(Head):
         return maps
 
     def forward(self, features: Tensor) -> Tensor:
-        return self.class_maps(features).mean((2, 3))
+        logits: Tensor = self.pool(self.class_maps(features))
+        return logits

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from nin_exp.contracts.model import ClassMapBlock, FeatureSpec, Head
 from nin_exp.layers.class_maps import activation_maps
+from nin_exp.layers.global_pool import GlobalAveragePool
 from nin_exp.ranges import PositiveInt, validated
 
 
@@ -21,10 +22,9 @@ class GAPLinear(Head):
     """
 
     @validated
-    def __init__(
-        self, in_spec: FeatureSpec, num_classes: PositiveInt, class_map_block: ClassMapBlock
-    ) -> None:
+    def __init__(self, in_spec: FeatureSpec, num_classes: PositiveInt, class_map_block: ClassMapBlock) -> None:
         super().__init__()
+        self.pool = GlobalAveragePool()
         self.linear = nn.Linear(in_spec.channels, num_classes)
 
     @property
@@ -35,5 +35,5 @@ class GAPLinear(Head):
         return activation_maps(features, self.linear)
 
     def forward(self, features: Tensor) -> Tensor:
-        logits: Tensor = self.linear(features.mean((2, 3)))
+        logits: Tensor = self.linear(self.pool(features))
         return logits

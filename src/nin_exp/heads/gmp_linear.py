@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from nin_exp.contracts.model import ClassMapBlock, FeatureSpec, Head
 from nin_exp.layers.class_maps import activation_maps
+from nin_exp.layers.global_pool import GlobalMaxPool
 from nin_exp.ranges import PositiveInt, validated
 
 
@@ -19,10 +20,9 @@ class GMPLinear(Head):
     """
 
     @validated
-    def __init__(
-        self, in_spec: FeatureSpec, num_classes: PositiveInt, class_map_block: ClassMapBlock
-    ) -> None:
+    def __init__(self, in_spec: FeatureSpec, num_classes: PositiveInt, class_map_block: ClassMapBlock) -> None:
         super().__init__()
+        self.pool = GlobalMaxPool()
         self.linear = nn.Linear(in_spec.channels, num_classes)
 
     @property
@@ -33,6 +33,5 @@ class GMPLinear(Head):
         return activation_maps(features, self.linear)
 
     def forward(self, features: Tensor) -> Tensor:
-        # amax shares the gradient among ties; a max pool would send it to the first place alone
-        logits: Tensor = self.linear(features.amax((2, 3)))
+        logits: Tensor = self.linear(self.pool(features))
         return logits

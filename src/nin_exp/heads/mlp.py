@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor, nn
 
 from nin_exp.contracts.model import ClassMapBlock, FeatureSpec, Head
+from nin_exp.layers.activation import activation as activation_layer
 from nin_exp.layers.flatten import FixedFlatten
 from nin_exp.ranges import DropRate, PositiveInt, validated
 
 
 class MLP(Head):
-    """Flatten, hidden layers with ReLU and dropout, linear: features ``(B, C, H, W)`` to logits ``(B, K)``.
+    """Flatten, hidden layers with dropout, linear: features ``(B, C, H, W)`` to logits ``(B, K)``.
 
     Args:
         in_spec: shape of the features; the head fits no other.
         num_classes: K.
         class_map_block: not used; this head has no class maps.
         hidden: units of each hidden layer.
+        activation: the function after each hidden layer.
         dropout: share of hidden values set to zero after each hidden layer.
     """
 
@@ -28,6 +32,7 @@ class MLP(Head):
         class_map_block: ClassMapBlock,
         *,
         hidden: list[PositiveInt],
+        activation: Literal["relu", "tanh", "sigmoid"],
         dropout: DropRate,
     ) -> None:
         super().__init__()
@@ -36,7 +41,7 @@ class MLP(Head):
         in_features = in_spec.numel
         for index, units in enumerate(hidden, start=1):
             self.hidden.add_module(f"hidden{index}", nn.Linear(in_features, units))
-            self.hidden.add_module(f"relu{index}", nn.ReLU(inplace=True))
+            self.hidden.add_module(f"{activation}{index}", activation_layer(activation))
             self.hidden.add_module(f"dropout{index}", nn.Dropout(dropout))
             in_features = units
         self.linear = nn.Linear(in_features, num_classes)

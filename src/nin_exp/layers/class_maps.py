@@ -32,9 +32,7 @@ def class_map_spec(in_spec: FeatureSpec, num_classes: int, block: ClassMapBlock)
     with torch.device("meta"):
         probe = block(num_classes)
         try:
-            _, channels, height, width = probe(
-                torch.empty(1, in_spec.channels, in_spec.height, in_spec.width)
-            ).shape
+            _, channels, height, width = probe(torch.empty(1, in_spec.channels, in_spec.height, in_spec.width)).shape
         except RuntimeError as error:
             raise GeometryError(
                 f"head.class_map_block must fit the features, got {in_spec} ({str(error).splitlines()[0]});"

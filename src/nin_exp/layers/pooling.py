@@ -7,9 +7,7 @@ from typing import Literal
 from torch import nn
 
 
-def pooling(
-    kind: Literal["max", "avg"], *, kernel: int, stride: int, padding: int, ceil_mode: bool
-) -> nn.Module:
+def pooling(kind: Literal["max", "avg"], *, kernel: int, stride: int, padding: int, ceil_mode: bool) -> nn.Module:
     """A max or average pool. In ceil mode an average divides by the pixels inside the image alone."""
     if kind == "max":
         return nn.MaxPool2d(kernel, stride, padding, ceil_mode=ceil_mode)

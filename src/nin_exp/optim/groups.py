@@ -50,14 +50,10 @@ def parameter_groups(
             factor = bias_lr_multiplier if is_bias else 1.0
             factor *= last_layer_lr_multiplier if id(parameter) in last else 1.0
             decays = decay_bias_and_norm or not (is_bias or parameter.ndim < 2 or isinstance(layer, _NORMS))
-            group = groups.setdefault(
-                (factor, decays), _empty_group(lr * factor, weight_decay, factor, decays)
-            )
+            group = groups.setdefault((factor, decays), _empty_group(lr * factor, weight_decay, factor, decays))
             group["params"].append(parameter)
     if not groups:
-        raise ConfigError(
-            "optimizer must have a trainable parameter, got a network with all parameters frozen"
-        )
+        raise ConfigError("optimizer must have a trainable parameter, got a network with all parameters frozen")
     return list(groups.values())
 
 

@@ -40,9 +40,7 @@ class OneCycle(ScheduleFactory):
     ) -> None:
         for name, divisor in (("start_divisor", start_divisor), ("end_divisor", end_divisor)):
             if divisor < 1:
-                raise ConfigError(
-                    f"schedule.{name} must lie in [1, inf), got {divisor}; it divides the learning rate"
-                )
+                raise ConfigError(f"schedule.{name} must lie in [1, inf), got {divisor}; it divides the learning rate")
         self.warmup_fraction = warmup_fraction
         self.start_divisor = start_divisor
         self.end_divisor = end_divisor

@@ -41,9 +41,7 @@ class SGD(OptimizerFactory):
         last_layer_lr_multiplier: PositiveFloat,
     ) -> None:
         if nesterov and momentum == 0:
-            raise ConfigError(
-                "optimizer.nesterov must be false without momentum, got true; set optimizer.momentum"
-            )
+            raise ConfigError("optimizer.nesterov must be false without momentum, got true; set optimizer.momentum")
         self.lr = lr
         self.momentum = momentum
         self.nesterov = nesterov

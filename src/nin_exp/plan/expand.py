@@ -77,7 +77,12 @@ def plan_comparison(composer: Composer, texts: Iterable[str], command: str) -> P
     ]
     seeds = _seeds(settings, base) or tuple(range(base.compare.default_seeds))
     plan = _finish(
-        composer, "compare", command, cells, default_study=lambda: _study_name("compare", settings), seeds=seeds
+        composer,
+        "compare",
+        command,
+        cells,
+        default_study=lambda: _study_name("compare", settings),
+        seeds=seeds,
     )
     return replace(plan, study=replace(plan.study, comparison=_comparison(plan, by, seeds)))
 
@@ -167,7 +172,12 @@ def _study_name(prefix: str, settings: Sequence[Setting]) -> str:
 
 
 def _finish(
-    composer: Composer, verb: str, command: str, cells: Sequence[_Cell], default_study: object, seeds: tuple[int, ...] | None
+    composer: Composer,
+    verb: str,
+    command: str,
+    cells: Sequence[_Cell],
+    default_study: object,
+    seeds: tuple[int, ...] | None,
 ) -> Plan:
     """Compose every job; all problems of all jobs are told together."""
     jobs: dict[str, Job] = {}

@@ -28,19 +28,19 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     except OSError as error:
         raise StorageError(f"{path} cannot be written: {error.strerror}; free or change the output folder") from error
+    temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)  # mkstemp makes 0600; results are for the group as other files are
-        os.replace(name, path)
+        temporary.chmod(0o644)  # mkstemp makes 0600; results are for the group as other files are
+        temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
         raise StorageError(f"{path} cannot be written: {error.strerror}; free or change the output folder") from error
     finally:
-        if os.path.exists(name):
-            os.unlink(name)
+        temporary.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

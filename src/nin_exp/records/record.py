@@ -91,7 +91,7 @@ class Record:
             raise IntegrityError(f"{path} must be a run's record, but cannot be read; run the job again") from error
         if version > SCHEMA_VERSION:
             raise IntegrityError(
-                f"{path} must have schema version <= {SCHEMA_VERSION}, got {version}; it was made by a newer nin-exp, update"
+                f"{path} must have schema version <= {SCHEMA_VERSION}, got {version}; update nin-exp"
             )
         known = {f.name for f in fields(Record)}
         values = {k: v for k, v in values.items() if k in known}

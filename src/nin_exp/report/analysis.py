@@ -71,10 +71,7 @@ def analyse(results: StudyResults) -> Analysis:
     arms, blocks = _order(comparison, list(groups))
     key = None if metric is None else metric.key
     cells = tuple(
-        describe_cell(arm, block, groups[arm, block], key)
-        for block in blocks
-        for arm in arms
-        if (arm, block) in groups
+        describe_cell(arm, block, groups[arm, block], key) for block in blocks for arm in arms if (arm, block) in groups
     )
     contrasts: tuple[Contrast, ...] = ()
     best: tuple[Best, ...] = ()
@@ -125,9 +122,7 @@ def _grouped(results: StudyResults) -> dict[tuple[str, str], list[Run]]:
     return groups
 
 
-def _order(
-    comparison: Comparison | None, places: Sequence[tuple[str, str]]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _order(comparison: Comparison | None, places: Sequence[tuple[str, str]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     arms, blocks = ((), ()) if comparison is None else (comparison.arms, comparison.blocks)
     return (
         tuple(dict.fromkeys((*arms, *(arm for arm, _ in places)))),

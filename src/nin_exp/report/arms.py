@@ -112,8 +112,6 @@ def group_of(run: Run, varied: Iterable[str]) -> tuple[str, str]:
         varied: the choices that differ between the study's jobs, without seeds and data set.
     """
     dataset = run.record.dataset if run.record is not None else run.job.choices.get("dataset", "")
-    choices = LABEL_SEPARATOR.join(
-        f"{key}={run.job.choices[key]}" for key in varied if key in run.job.choices
-    )
+    choices = LABEL_SEPARATOR.join(f"{key}={run.job.choices[key]}" for key in varied if key in run.job.choices)
     head = run.record.head if run.record is not None else ""
     return run.job.arm or choices or head or "run", run.job.block or dataset

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from nin_exp.records.study import Comparison
 from nin_exp.report.contrasts import Contrast
 from nin_exp.report.metric import p_value, percent
+from nin_exp.report.sentences import is_lower_limit
 from nin_exp.stats.paired import PairedEffect
-from nin_exp.stats.planning import pairs_for_exact_test, smallest_p
+from nin_exp.stats.planning import MAX_FURTHER_PAIRS, pairs_for_exact_test, smallest_p
 
 PAIRING_MATTERS = 0.05
 """Relative change of the intervals' width under which sharing seeds did neither good nor harm."""
@@ -35,9 +36,12 @@ def exact_reach(contrasts: Sequence[Contrast], comparison: Comparison) -> str:
         return ""
     adjusted = f", adjusted for {n_contrasts} contrasts," if n_contrasts > 1 else ""
     wanted = pairs_for_exact_test(n_contrasts, comparison.alpha)
+    is_even = least == max(effect.n for effect in effects)
+    start = f"With {least} pair{_s(least)}" if is_even else f"Where only {least} pairs are complete,"
+    leaning = " Until then a verdict leans on normally distributed differences." if least > 1 else ""
     return (
-        f"With {least} pair{_s(least)} the exact test{adjusted} cannot go below p = {p_value(reach)}; "
-        f"it takes {wanted} to reach {comparison.alpha:g}. Until then a verdict leans on differences being normal."
+        f"{start} the exact test{adjusted} cannot go below p = {p_value(reach)}; "
+        f"it takes {wanted} pairs to reach {comparison.alpha:g}.{leaning}"
     )
 
 
@@ -46,9 +50,7 @@ def _scope(effects: Sequence[PairedEffect], comparison: Comparison) -> str:
     if max(counts) < 2:
         return "One pair of runs a contrast gives no interval, and so no verdict."
     pairs = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
-    together = (
-        f"all {effects[0].n_contrasts} intervals hold together" if effects[0].n_contrasts > 1 else "it holds"
-    )
+    together = f"all {effects[0].n_contrasts} intervals hold together" if effects[0].n_contrasts > 1 else "it holds"
     confidence = percent(1 - comparison.alpha)
     return (
         f"Each interval rests on {pairs} paired seeds, and with {confidence} confidence {together}: "
@@ -57,22 +59,21 @@ def _scope(effects: Sequence[PairedEffect], comparison: Comparison) -> str:
 
 
 def _surer(contrasts: Sequence[Contrast], comparison: Comparison) -> str:
-    further = [c.outcome.verdict.further for c in contrasts if c.outcome.verdict.further is not None]
-    if not further:
+    undecided = [c.outcome for c in contrasts if c.outcome.verdict.further is not None]
+    further = [(outcome, outcome.verdict.further) for outcome in undecided]
+    in_reach = [(outcome, more.pairs) for outcome, more in further if more is not None and not more.is_bound]
+    if not undecided:
         return ""
-    in_reach = [f.pairs for f in further if not f.is_bound]
     if not in_reach:
-        return (
-            f"What is undecided lies near the edge: it would take more than {further[0].pairs} further seeds."
-        )
-    total = len(comparison.seeds) + max(in_reach)
+        most = f"more than {MAX_FURTHER_PAIRS} further seeds"
+        return f"What is undecided has its mean near the edge of the region: it would take {most}."
+    total = len(comparison.seeds) + max(pairs for _, pairs in in_reach)
     counts_from_zero = comparison.seeds == tuple(range(len(comparison.seeds)))
     how = f" The same command with seeds={total} runs only the new ones." if counts_from_zero else ""
-    target = (
-        "what is undecided"
-        if len(in_reach) == len(further)
-        else f"{len(in_reach)} of {len(further)} undecided"
-    )
+    if any(is_lower_limit(outcome) for outcome, _ in in_reach):
+        return f"At least {total} seeds in all are needed.{how}"
+    is_all = len(in_reach) == len(undecided)
+    target = "what is undecided" if is_all else f"{len(in_reach)} of the {len(undecided)} undecided contrasts"
     return f"About {total} seeds in all would probably decide {target}.{how}"
 
 

@@ -126,9 +126,7 @@ def _fault(record: Record) -> str | None:
         if not isinstance(getattr(record, name), kind):
             return f"record.json: {name} has the wrong type; run the job again"
     if record.status not in ("done", "failed", "diverged"):
-        return (
-            f"record.json: status must be done, failed or diverged, got '{record.status}'; run the job again"
-        )
+        return f"record.json: status must be done, failed or diverged, got '{record.status}'; run the job again"
     return None
 
 

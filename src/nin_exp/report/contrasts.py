@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -53,6 +54,7 @@ class Contrast:
         outcome: of the complete pairs.
         with_diverged: the same with diverged runs at chance; None when none diverged, or chance is unknown.
         holm_p: the exact p, adjusted over all contrasts of the study.
+        flagged: arm, flag, number of its runs in complete pairs.
         chance: accuracy of guessing the most frequent class; None when unknown, or the metric is no accuracy.
         num_examples: size of the evaluated split, None when unknown.
     """
@@ -65,6 +67,7 @@ class Contrast:
     with_diverged: Outcome | None
     bootstrap: BootstrapInterval | None
     holm_p: float | None
+    flagged: tuple[tuple[str, str, int], ...]
     chance: float | None
     num_examples: int | None
 
@@ -114,8 +117,29 @@ def _contrast(comparison: Comparison, runs: Runs, arm: str, block: str, n_contra
     if len(differences) >= 2:
         bootstrap = bootstrap_interval(differences, 1 - comparison.alpha, np.random.default_rng(RNG_SEED))
     return Contrast(
-        arm, comparison.baseline, block, pairs, outcome, with_diverged, bootstrap, None, chance, num_examples
+        arm=arm,
+        baseline=comparison.baseline,
+        block=block,
+        pairs=pairs,
+        outcome=outcome,
+        with_diverged=with_diverged,
+        bootstrap=bootstrap,
+        holm_p=None,
+        flagged=_flagged(runs, (arm, comparison.baseline), block, pairs),
+        chance=chance,
+        num_examples=num_examples,
     )
+
+
+def _flagged(runs: Runs, arms: Sequence[str], block: str, pairs: Sequence[Pair]) -> tuple[tuple[str, str, int], ...]:
+    flags = Counter(
+        (arm, str(flag))
+        for arm in arms
+        for pair in pairs
+        if pair.state == "complete" and (record := runs[arm, block, pair.seed].record) is not None
+        for flag in record.flags
+    )
+    return tuple((arm, flag, number) for (arm, flag), number in flags.items())
 
 
 def _pair(runs: Runs, arm: str, baseline: str, block: str, seed: int, metric: str) -> Pair:

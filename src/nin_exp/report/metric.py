@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
 
 _NAMES = {
     "acc": "accuracy",
@@ -92,14 +93,16 @@ class Metric:
 def p_value(p: float | None) -> str:
     """Write a p-value: "0.008", "< 0.001", "1".
 
-    >>> p_value(0.0078125), p_value(0.0001), p_value(1.0)
-    ('0.008', '< 0.001', '1')
+    >>> p_value(0.0078125), p_value(0.0625), p_value(0.0001), p_value(1.0)
+    ('0.008', '0.063', '< 0.001', '1')
     """
     if p is None:
         return "–"
     if p < 0.001:
         return "< 0.001"
-    return f"{p:.3f}".rstrip("0").rstrip(".") if p >= 0.9995 else f"{p:.3f}"
+    # Half up, as people round: the exact p of five pairs is 0.0625, and round() would make it 0.062.
+    text = str(Decimal(repr(p)).quantize(Decimal("0.001"), ROUND_HALF_UP))
+    return text.rstrip("0").rstrip(".")
 
 
 def p_equation(p: float) -> str:

@@ -58,9 +58,7 @@ def find_provenance(results: StudyResults) -> Provenance:
     fixed, varied = _configuration([run.config for run in results.runs if run.config])
     return Provenance(
         git=_variants(_git_line(record.git) for record in records),
-        versions={
-            name: _variants(str(r.versions[name]) for r in records if name in r.versions) for name in names
-        },
+        versions={name: _variants(str(r.versions[name]) for r in records if name in r.versions) for name in names},
         devices=_variants(record.device for record in records if record.device),
         data=_data_sources(records),
         fixed=fixed,
@@ -74,11 +72,7 @@ def _git_line(git: Mapping[str, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    text = (
-        {True: "yes", False: "no", None: "unknown"}.get(value)
-        if isinstance(value, (bool, type(None)))
-        else None
-    )
+    text = {True: "yes", False: "no", None: "unknown"}.get(value) if isinstance(value, (bool, type(None))) else None
     text = redact(str(value)) if text is None else text
     return text if len(text) <= LONGEST_VALUE else f"({len(text)} characters, in the records)"
 
@@ -109,9 +103,7 @@ def _configuration(
     for key in dict.fromkeys(key for config in configs for key in config):
         if key.partition(".")[0] in VOLATILE_KEYS:
             continue
-        values = Counter(
-            redact(f"{key}={config.get(key, 'not set')}").partition("=")[2] for config in configs
-        )
+        values = Counter(redact(f"{key}={config.get(key, 'not set')}").partition("=")[2] for config in configs)
         if len(values) == 1:
             fixed[key] = shorten(next(iter(values)), LONGEST_VALUE)
         else:
@@ -123,9 +115,7 @@ def find_warnings(results: StudyResults, cells: Sequence[Cell]) -> tuple[str, ..
     """Say in a sentence each what makes the runs less comparable than the plan says."""
     warnings = []
     for block in dict.fromkeys(cell.block for cell in cells):
-        records = [
-            r.record for cell in cells if cell.block == block for r in cell.runs if r.record is not None
-        ]
+        records = [r.record for cell in cells if cell.block == block for r in cell.runs if r.record is not None]
         place = f"in {block}" if block else "in this study"
         fingerprints = {str(r.data["fingerprint"]) for r in records if r.data.get("fingerprint")}
         if len(fingerprints) > 1:
@@ -137,9 +127,7 @@ def find_warnings(results: StudyResults, cells: Sequence[Cell]) -> tuple[str, ..
         codes = {r.record.code_hash for r in cell.runs if r.record is not None and r.record.code_hash}
         if len(codes) > 1:
             place = f" in {cell.block}" if cell.block else ""
-            warnings.append(
-                f"The runs of {cell.arm}{place} were made with {len(codes)} versions of the code."
-            )
+            warnings.append(f"The runs of {cell.arm}{place} were made with {len(codes)} versions of the code.")
     if results.study.comparison is not None:
         warnings.extend(_unshared_seeds(results.runs))
     return tuple(warnings)

@@ -30,9 +30,7 @@ class PairOfArms:
     effect: PairedEffect
 
 
-def find_best(
-    cells: Iterable[Cell], contrasts: Iterable[Contrast], rope: float, baseline: str
-) -> tuple[Best, ...]:
+def find_best(cells: Iterable[Cell], contrasts: Iterable[Contrast], rope: float, baseline: str) -> tuple[Best, ...]:
     """Find the best arm of each block.
 
     It is supported when its widened interval against the baseline lies above those of all other arms: they
@@ -49,21 +47,21 @@ def find_best(
         if len(scored) < 2:
             continue
         arm = max(scored, key=lambda pair: pair[0])[1]
-        ranges = {
-            cell.arm: _range(found.get((cell.arm, block)), rope, cell.arm == baseline) for cell in block_cells
-        }
+        ranges = {cell.arm: _range(found.get((cell.arm, block)), rope, cell.arm == baseline) for cell in block_cells}
         best.append(Best(arm, block, _is_above_all(arm, ranges)))
     return tuple(best)
 
 
 def _range(contrast: Contrast | None, rope: float, is_baseline: bool) -> tuple[float, float] | None:
-    """Range of an arm's difference to the baseline; None where nothing was decided from it."""
+    """Range of an arm's difference to the baseline; None where no interval is believed."""
     if is_baseline:
         return -rope, rope
-    if contrast is None or contrast.outcome.verdict.label in ("none", "undecided"):
+    effect = None if contrast is None else contrast.outcome.effect
+    if contrast is None or effect is None or effect.widened is None:
         return None
-    effect = contrast.outcome.effect
-    return None if effect is None or effect.widened is None else (effect.widened.low, effect.widened.high)
+    verdict = contrast.outcome.verdict
+    is_believed = verdict.label != "none" and not (verdict.label == "undecided" and "no_spread" in verdict.notes)
+    return (effect.widened.low, effect.widened.high) if is_believed else None
 
 
 def _is_above_all(arm: str, ranges: dict[str, tuple[float, float] | None]) -> bool:

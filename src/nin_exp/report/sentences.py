@@ -9,7 +9,6 @@ from nin_exp.records.study import Comparison
 from nin_exp.report.contrasts import Contrast, Outcome
 from nin_exp.report.metric import Metric, p_equation, percent
 from nin_exp.stats.intervals import Interval
-from nin_exp.stats.planning import FurtherPairs
 from nin_exp.stats.verdict import Note
 
 
@@ -33,9 +32,7 @@ def question(comparison: Comparison) -> str:
     others = [arm for arm in comparison.arms if arm != comparison.baseline]
     verb = "Does" if len(others) == 1 else "Do"
     label = Metric(comparison.metric).label
-    return (
-        f"{verb} {listed(others) or 'no other arm'} differ from {comparison.baseline} (baseline) in {label}?"
-    )
+    return f"{verb} {listed(others) or 'no other arm'} differ from {comparison.baseline} (baseline) in {label}?"
 
 
 def listed(names: Sequence[str]) -> str:
@@ -66,6 +63,7 @@ def outcome_sentence(contrast: Contrast, comparison: Comparison) -> Sentence:
         *_more_seeds(outcome),
         *(_remark(note, contrast) for note in outcome.verdict.notes),
     ]
+    remarks += [f"{num} of the runs of {arm} {_are(num)} flagged {flag}." for arm, flag, num in contrast.flagged]
     missing = contrast.count("incomplete")
     if missing and outcome.effect is not None:
         remarks.append(f"{missing} of {len(contrast.pairs)} planned pairs {_are(missing)} not complete.")
@@ -107,6 +105,9 @@ def _statement(contrast: Contrast, outcome: Outcome, comparison: Comparison) -> 
         apart = f"{size} apart, with the interval inside ±{metric.threshold(comparison.rope)}"
         return f"{arm} and {baseline} are the same in practice: {apart}"
     direction = "above" if effect.mean > 0 else "below"
+    if effect.widened is not None and effect.widened.low * effect.widened.high > 0 and effect.widened.width > 0:
+        threshold = metric.threshold(comparison.rope)
+        return f"{arm} is {size} {direction} {baseline}, but it is undecided whether by more than {threshold}"
     seen = f"{arm} is {size} {direction} {baseline} so far" if effect.mean else "no difference so far"
     return f"it is undecided whether {arm} differs from {baseline}: {seen}"
 
@@ -137,15 +138,16 @@ def _more_seeds(outcome: Outcome) -> list[str]:
     if further is None:
         return []
     if further.is_bound:
-        return [f"It lies so near the edge that more than {further.pairs} further seeds would be needed."]
-    return [f"{_further_text(further, outcome)} would probably decide."]
+        return [f"It would take more than {further.pairs} further seeds to decide: the mean lies near the edge."]
+    seeds = f"{further.pairs} more seed{'s' if further.pairs > 1 else ''}"
+    if is_lower_limit(outcome):
+        return [f"At least {seeds} {_are(further.pairs)} needed."]
+    return [f"About {seeds} would probably decide."]
 
 
-def _further_text(further: FurtherPairs, outcome: Outcome) -> str:
-    is_least = {"one_pair", "no_spread"} & set(outcome.verdict.notes)
-    return (
-        f"{'At least' if is_least else 'About'} {further.pairs} more seed{'s' if further.pairs > 1 else ''}"
-    )
+def is_lower_limit(outcome: Outcome) -> bool:
+    """Whether the verdict's further seeds are the fewest that could decide: no spread was seen to go by."""
+    return bool({"one_pair", "no_spread"} & set(outcome.verdict.notes))
 
 
 def _remark(note: Note, contrast: Contrast) -> str:

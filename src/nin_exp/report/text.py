@@ -44,9 +44,7 @@ def plain_text(text: str, keep: str = "") -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(
-        c if c in keep or not _is_control(c) else c.encode("unicode_escape").decode() for c in text
-    )
+    return "".join(c if c in keep or not _is_control(c) else c.encode("unicode_escape").decode() for c in text)
 
 
 def _is_control(character: str) -> bool:

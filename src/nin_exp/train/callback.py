@@ -109,7 +109,11 @@ class RunCallback(pl.Callback):
         if val_accuracy > progress.best_value:
             progress.best_epoch, progress.best_value = progress.epoch, val_accuracy
             if run.config.trainer.select == "best" or run.config.checkpoint.keep in ("best", "both"):
-                content = {"identity": run.identity, "epoch": progress.epoch, "network": run.module.network.state_dict()}
+                content = {
+                    "identity": run.identity,
+                    "epoch": progress.epoch,
+                    "network": run.module.network.state_dict(),
+                }
                 save_checkpoint(run.run_dir / BEST, content)
 
     def _save(self, trainer: pl.Trainer) -> None:

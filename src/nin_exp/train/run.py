@@ -64,7 +64,9 @@ def _train(job: Job, config: ExperimentConfig, threads: int, stop: StopRequest, 
     started, clock = datetime.now(UTC), time.perf_counter()
     shown = redact(asdict(config))
     write_text(job.run_dir / "config.yaml", to_yaml(shown))
-    mirrors = Mirrors([build(n, f"logger.{k}", Mirror, allowed_packages=job.allowed_packages) for k, n in config.logger.items()])  # type: ignore[type-abstract]
+    mirrors = Mirrors(
+        [build(n, f"logger.{k}", Mirror, allowed_packages=job.allowed_packages) for k, n in config.logger.items()]
+    )  # type: ignore[type-abstract]
     mirrors.start(job, shown)
     session = Session(job, config, threads, stop)
 
@@ -88,7 +90,15 @@ def _train(job: Job, config: ExperimentConfig, threads: int, stop: StopRequest, 
         status = "diverged" if isinstance(failure, DivergedError) else "failed"
         with contextlib.suppress(StorageError):
             _record(
-                job, config, started, clock, session, status=status, exit_code=exit_code, error=str(failure), outcome={}
+                job,
+                config,
+                started,
+                clock,
+                session,
+                status=status,
+                exit_code=exit_code,
+                error=str(failure),
+                outcome={},
             ).write(job.run_dir)
         if failure is error:
             raise
@@ -168,7 +178,9 @@ def _locked(run_dir: Path) -> Iterator[None]:
     except Timeout as error:
         raise ConfigError(f"{run_dir} is being trained by another process; wait for it, or stop it") from error
     except OSError as error:
-        raise StorageError(f"{run_dir} cannot be written: {error.strerror}; set runs_dir to a folder that can") from error
+        raise StorageError(
+            f"{run_dir} cannot be written: {error.strerror}; set runs_dir to a folder that can"
+        ) from error
     try:
         yield
     finally:
@@ -193,4 +205,3 @@ def _logged(run_dir: Path) -> Iterator[None]:
         root.removeHandler(handler)
         log.setLevel(level)
         handler.close()
-

@@ -68,7 +68,11 @@ def write_class_maps(run_dir: Path, network: Network, loader: BatchLoader, size:
         return None
     stacked = torch.cat(maps)
     with atomic_write(run_dir / "class_maps.npz") as file:
-        arrays = {"indices": np.asarray(indices), "maps": stacked.half().numpy(), "labels": labels.cpu().numpy()}
+        arrays = {
+            "indices": np.asarray(indices),
+            "maps": stacked.half().numpy(),
+            "labels": labels.cpu().numpy(),
+        }
         np.savez_compressed(file, **arrays)
     return bool((stacked == 0).all())
 

@@ -11,12 +11,19 @@ from typing import Any
 
 import torch
 
-from nin_exp.build import build_augment, build_dataset, build_network, build_optimizer, build_schedule, derived_seed
+from nin_exp.build import (
+    build_augment,
+    build_dataset,
+    build_network,
+    build_optimizer,
+    build_schedule,
+    derived_seed,
+)
 from nin_exp.checkpoint.files import load_checkpoint
 from nin_exp.compose.identity import code_hash
 from nin_exp.config import ExperimentConfig
-from nin_exp.data.folder import resolve_data_dir
 from nin_exp.data.fingerprint import stamp
+from nin_exp.data.folder import resolve_data_dir
 from nin_exp.data.loader import BatchLoader
 from nin_exp.data.prepare import PreparedData, prepare
 from nin_exp.errors import DivergedError, IntegrityError
@@ -66,7 +73,9 @@ class Session:
         settle(self._threads)
         self._throughput = Throughput(self.device)
         data = self._data = prepare(
-            build_dataset(config, self.job.allowed_packages), resolve_data_dir(config.data_dir), config.split_seed
+            build_dataset(config, self.job.allowed_packages),
+            resolve_data_dir(config.data_dir),
+            config.split_seed,
         )
         self.stop.check()
         network = build_network(config, data.image_spec, data.num_classes, self.job.allowed_packages)
@@ -88,23 +97,29 @@ class Session:
         shared: dict[str, Any] = {
             "mean": data.mean,
             "std": data.std,
+            "drop_last": False,
+            "order_seed": derived_seed(config.order_seed, "order"),
+            "augment_seed": derived_seed(config.augment_seed, "augment"),
             "device": self.device,
             "channels_last": config.trainer.channels_last,
         }
+        augment = build_augment(config, self.job.allowed_packages)
         train = BatchLoader(
-            data.train,
-            batch_size=config.trainer.batch_size,
-            shuffle=True,
-            augment=build_augment(config, self.job.allowed_packages),
-            order_seed=derived_seed(config.order_seed, "order"),
-            augment_seed=derived_seed(config.augment_seed, "augment"),
-            **shared,
+            data.train, batch_size=config.trainer.batch_size, shuffle=True, augment=augment, **shared
         )
-        evaluation = [BatchLoader(s, batch_size=config.trainer.eval_batch_size, **shared) for s in (data.val, data.test)]
+        evaluation = [
+            BatchLoader(split, batch_size=config.trainer.eval_batch_size, shuffle=False, augment=None, **shared)
+            for split in (data.val, data.test)
+        ]
         return train, evaluation[0], evaluation[1]
 
     def _prepare_run(
-        self, network: Any, train_loader: BatchLoader, val_loader: BatchLoader, data: PreparedData, on_epoch: OnEpoch
+        self,
+        network: Any,
+        train_loader: BatchLoader,
+        val_loader: BatchLoader,
+        data: PreparedData,
+        on_epoch: OnEpoch,
     ) -> tuple[Classifier, Run]:
         config = self.config
         max_steps = config.trainer.max_epochs * len(train_loader)

@@ -58,13 +58,23 @@ def capture(progress: Progress, module: Classifier, loader: BatchLoader, identit
         "network": module.network.state_dict(),
         "optimizer": module.optimizer.state_dict(),
         "schedule": module.schedule.scheduler.state_dict(),
-        "sums": {"loss": module.loss_sum.cpu(), "hits": module.hit_count.cpu(), "count": module.example_count},
-        "loader": loader.state_dict(),
-        "rng": {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if _uses_cuda(module) else []},
+        "sums": {
+            "loss": module.loss_sum.cpu(),
+            "hits": module.hit_count.cpu(),
+            "count": module.example_count,
+        },
+        # The batches that were trained count, not those that were fetched.
+        "loader": {**loader.state_dict(), "epoch": progress.epoch, "position": progress.batch},
+        "rng": {
+            "cpu": torch.get_rng_state(),
+            "cuda": torch.cuda.get_rng_state_all() if _uses_cuda(module) else [],
+        },
     }
 
 
-def restore_network(state: dict[str, Any], module: Classifier, loader: BatchLoader, identity: dict[str, str]) -> Progress:
+def restore_network(
+    state: dict[str, Any], module: Classifier, loader: BatchLoader, identity: dict[str, str]
+) -> Progress:
     """Load what exists before training starts: weights, loader position, progress.
 
     Raises:

@@ -31,7 +31,9 @@ def read_batch(path: Path, labels_key: str) -> tuple[npt.NDArray[np.uint8], npt.
     batch = _read_dictionary(path, ("data", labels_key))
     data = batch["data"]
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape[1:] != (3 * SIDE * SIDE,):
-        shape = "x".join(map(str, data.shape)) + f" {data.dtype}" if isinstance(data, np.ndarray) else type(data).__name__
+        shape = (
+            "x".join(map(str, data.shape)) + f" {data.dtype}" if isinstance(data, np.ndarray) else type(data).__name__
+        )
         raise DataError(f"{path}: data must be uint8 N x {3 * SIDE * SIDE}, got {shape}; fetch it again")
     images = data.reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1)
     try:
@@ -66,7 +68,7 @@ def _read_dictionary(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     for key in keys:
         if not isinstance(content, dict) or key not in content:
             raise DataError(f"{path}: key {key} is missing; fetch it again")
-    return content
+    return dict(content)
 
 
 def _encode_latin1(text: str, encoding: str) -> bytes:

@@ -55,7 +55,9 @@ class CifarLayout:
             batches = [read_batch(path, self.labels_key) for path in paths]
             for path, (images, labels) in zip(paths, batches, strict=True):
                 if labels.shape != (len(images),):
-                    raise DataError(f"{path}: {self.labels_key} must be {len(images)} labels, got {labels.shape}; fetch it again")
+                    raise DataError(
+                        f"{path}: {self.labels_key} must be {len(images)} labels, got {labels.shape}; fetch it again"
+                    )
             where = str(paths[0].parent) if len(paths) > 1 else str(paths[0])
             images = np.concatenate([batch[0] for batch in batches])
             labels = np.concatenate([batch[1] for batch in batches])

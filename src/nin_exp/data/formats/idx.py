@@ -6,7 +6,7 @@ import gzip
 import math
 import zlib
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -50,14 +50,14 @@ def read_idx_shape(path: Path, ndim: int) -> tuple[int, ...]:
 
 
 def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")
+    return cast(IO[bytes], gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
 
 
 def _read_header(file: IO[bytes], path: Path, ndim: int) -> tuple[int, ...]:
     header = file.read(4 + 4 * ndim)
     if len(header) != 4 + 4 * ndim or header[:4] != bytes((0, 0, _UINT8, ndim)):
         raise DataError(
-            f"{path} must be an idx file of bytes with {ndim} dimension(s), got a header {header[:4].hex() or 'of 0 bytes'}; "
-            "fetch it again"
+            f"{path} must be an idx file of bytes with {ndim} dimension(s), "
+            f"got a header {header[:4].hex() or 'of 0 bytes'}; fetch it again"
         )
     return tuple(int(n) for n in np.frombuffer(header, dtype=">u4", offset=4))

@@ -63,7 +63,9 @@ def read_shapes(path: Path) -> dict[str, tuple[int, ...]]:
                 with archive.open(info) as file:
                     shapes[info.filename[:-4]] = _read_header(file, info)
     except FileNotFoundError as error:
-        raise DataError(f"dataset.source must be an existing file or folder, got '{path}'; give the path of an .npz") from error
+        raise DataError(
+            f"dataset.source must be an existing file or folder, got '{path}'; give the path of an .npz"
+        ) from error
     except _BROKEN as error:
         raise DataError(f"{path} must be an .npz file: {_first_line(error)}; write it with numpy.savez") from error
     return shapes

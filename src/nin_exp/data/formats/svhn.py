@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from nin_exp.errors import DataError
 
+SIDE = 32
+
 
 def read_mat(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Images ``(N, 32, 32, 3)`` and labels ``(N,)``; the file's label 10 is the digit 0.
@@ -28,9 +30,13 @@ def read_mat(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         if key not in content:
             raise DataError(f"{path}: variable {key} is missing; fetch it again")
     images, labels = content["X"], content["y"]
-    if images.ndim != 4 or images.shape[2] != 3:
-        raise DataError(f"{path}: X must be H x W x 3 x N, got {'x'.join(map(str, images.shape))}; fetch it again")
+    if images.ndim != 4 or images.shape[:3] != (SIDE, SIDE, 3):
+        raise DataError(f"{path}: X must be {SIDE}x{SIDE}x3xN, got {'x'.join(map(str, images.shape))}; fetch it again")
     labels = labels.reshape(-1)
+    if len(labels) != images.shape[3]:
+        raise DataError(
+            f"{path}: y must hold one label for each of the {images.shape[3]} images, got {len(labels)}; fetch it again"
+        )
     return np.ascontiguousarray(images.transpose(3, 0, 1, 2)), np.where(labels == 10, 0, labels)
 
 

@@ -1,6 +1,8 @@
-"""A backbone whose output size follows from the windows of its convolutions and pools."""
+"""A backbone that is a chain of layers; its output size follows from their windows."""
 
 from __future__ import annotations
+
+from torch import Tensor
 
 from nin_exp.contracts.data import ImageSpec
 from nin_exp.contracts.model import Backbone, FeatureSpec
@@ -8,8 +10,8 @@ from nin_exp.errors import GeometryError
 from nin_exp.layers.geometry import Window, trace_size, windows_along
 
 
-class WindowedBackbone(Backbone):
-    """Computes ``out_spec`` from the layers themselves, so that no size is stated twice.
+class ChainBackbone(Backbone):
+    """Passes images through its children in the order of definition; no size is stated twice.
 
     Args:
         in_channels: channels of the images.
@@ -41,3 +43,9 @@ class WindowedBackbone(Backbone):
             )
         height, width = trace_size(self.windows(), in_spec.height, in_spec.width)
         return FeatureSpec(self.num_features, height, width)
+
+    def forward(self, images: Tensor) -> Tensor:
+        features = images
+        for layer in self.children():
+            features = layer(features)
+        return features

@@ -1,0 +1,227 @@
+"""Time of one training step: the NumPy engine against torch eager (NCHW, defaults), in one run.
+
+Command: python benchmarks/reference_step.py --steps 9
+         python benchmarks/reference_step.py --network lenet --steps 41
+Prints the median and quartiles of both times, their ratio (the median of the ratios within a round, with a
+bootstrap interval), the same ratio for a second torch process against the first (A/A: what noise alone gives),
+and each process's peak memory. Every arm is a process of its own that holds the same weights and batch; they take
+turns, in a random order each round, so that both meet the same load. Losses must agree before times count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SOURCE = Path(__file__).resolve().parents[1] / "src"
+BATCH = {"nin": 128, "lenet": 128}
+SHAPE = {"nin": (3, 32, 32), "lenet": (1, 28, 28)}
+NIN = [(3, 192, 5), (192, 160, 1), (160, 96, 1), (96, 192, 5), (192, 192, 1), (192, 192, 1), (192, 192, 3)]
+NIN += [(192, 192, 1), (192, 10, 1)]
+LEARNING_RATE, MOMENTUM = 0.01, 0.9
+WARM_UP = 2
+
+
+def batch(network: str, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random images and labels, the same in every arm."""
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((size, *SHAPE[network]), dtype=np.float32), rng.integers(0, 10, size)
+
+
+def numpy_step(network: str, size: int) -> Callable[[], float]:
+    """A function that does one step with nin_exp.reference and returns the loss."""
+    sys.path.insert(0, str(SOURCE))
+    from nin_exp.reference.losses import CrossEntropy
+    from nin_exp.reference.optimizers import SGD
+
+    net = numpy_network(network)
+    images, labels = batch(network, size)
+    loss, optimizer = CrossEntropy(), SGD(net.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
+
+    def step() -> float:
+        optimizer.zero_grad()
+        value = loss(net(images), labels)
+        net.backward_parameters(loss.backward())
+        optimizer.step()
+        return value
+
+    return step
+
+
+def numpy_network(network: str) -> Any:
+    """NiN for CIFAR-10 (Lin et al. 2014; widths of the author's configuration), or LeNet-5 with ReLU."""
+    from nin_exp.reference.activations import ReLU
+    from nin_exp.reference.containers import Sequential
+    from nin_exp.reference.conv import Conv2d
+    from nin_exp.reference.linear import Flatten, Linear
+    from nin_exp.reference.pooling import GlobalAvgPool, MaxPool2d
+
+    rng = np.random.default_rng(1)
+    layers: list[Any] = []
+    if network == "nin":
+        for number, (c, k, size) in enumerate(NIN):
+            layers += [Conv2d(c, k, size, padding=size // 2, rng=rng), ReLU()]
+            layers += [MaxPool2d(3, 2, ceil_mode=True)] if number in (2, 5) else []
+        return Sequential(*layers[:-1], GlobalAvgPool())
+    for c, k, padding in ((1, 6, 2), (6, 16, 0)):
+        layers += [Conv2d(c, k, 5, padding=padding, rng=rng), ReLU(), MaxPool2d(2)]
+    layers.append(Flatten())
+    for c, k in ((400, 120), (120, 84), (84, 10)):
+        layers += [Linear(c, k, rng=rng), ReLU()]
+    return Sequential(*layers[:-1])
+
+
+def torch_step(network: str, size: int, threads: int) -> Callable[[], float]:
+    """The same with torch eager, from the same weights."""
+    import torch
+    from torch import nn
+
+    torch.set_num_threads(threads)
+    layers: list[nn.Module] = []
+    if network == "nin":
+        for number, (c, k, kernel) in enumerate(NIN):
+            layers += [nn.Conv2d(c, k, kernel, padding=kernel // 2), nn.ReLU()]
+            layers += [nn.MaxPool2d(3, 2, ceil_mode=True)] if number in (2, 5) else []
+        layers = [*layers[:-1], nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    else:
+        for c, k, padding in ((1, 6, 2), (6, 16, 0)):
+            layers += [nn.Conv2d(c, k, 5, padding=padding), nn.ReLU(), nn.MaxPool2d(2)]
+        layers.append(nn.Flatten())
+        for c, k in ((400, 120), (120, 84), (84, 10)):
+            layers += [nn.Linear(c, k), nn.ReLU()]
+        layers = layers[:-1]
+    net = nn.Sequential(*layers)
+    sys.path.insert(0, str(SOURCE))
+    net.load_state_dict({k: torch.from_numpy(v) for k, v in numpy_network(network).state_dict().items()})
+    images, labels = (torch.from_numpy(a) for a in batch(network, size))
+    optimizer = torch.optim.SGD(net.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
+
+    def step() -> float:
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(net(images), labels)
+        loss.backward()
+        optimizer.step()
+        return float(loss.detach())
+
+    return step
+
+
+def serve(engine: str, network: str, size: int, threads: int) -> None:
+    """Do a step for each line read; answer with its time, loss and the peak memory so far."""
+    if engine == "numpy":
+        step = numpy_step(network, size)
+        from nin_exp.reference.parallel import set_num_threads
+
+        set_num_threads(threads)
+    else:
+        step = torch_step(network, size, threads)
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        loss = step()
+        answer = {"seconds": time.perf_counter() - start, "loss": loss, "peak": peak_memory()}
+        print(json.dumps(answer), flush=True)
+
+
+def peak_memory() -> float:
+    """Peak resident memory of this process in GB; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return 0.0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+
+
+class Arm:
+    """A process that serves steps."""
+
+    def __init__(self, engine: str, network: str, size: int, threads: int) -> None:
+        command = [sys.executable, __file__, "--serve", engine, "--network", network]
+        command += ["--batch", str(size), "--threads", str(threads)]
+        environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        self.answers: list[dict[str, float]] = []
+
+    def step(self) -> None:
+        """Have it do one step."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"an arm ended with code {self.process.wait()}")
+        self.answers.append(json.loads(line))
+
+    def stop(self) -> None:
+        """Let it end."""
+        self.process.communicate()
+
+    def column(self, name: str) -> np.ndarray:
+        """One value of every step."""
+        return np.array([answer[name] for answer in self.answers])
+
+
+def ratio(a: np.ndarray, b: np.ndarray, rng: np.random.Generator) -> tuple[float, float, float]:
+    """The median of a / b, with a 95 % bootstrap interval."""
+    ratios = a / b
+    medians = np.median(rng.choice(ratios, (2000, len(ratios))), axis=1)
+    low, high = np.quantile(medians, [0.025, 0.975])
+    return float(np.median(ratios)), float(low), float(high)
+
+
+def compare(network: str, size: int, steps: int, threads: int) -> None:
+    """Run the arms in turns and print what was measured."""
+    rng = np.random.default_rng(0)
+    engines = {"torch": "torch", "torch again": "torch", "numpy": "numpy"}
+    arms = {name: Arm(engine, network, size, threads) for name, engine in engines.items()}
+    for _ in range(WARM_UP + steps):
+        for name in rng.permutation(list(arms)):
+            arms[name].step()
+    for arm in arms.values():
+        arm.stop()
+    gap = np.max(np.abs(arms["numpy"].column("loss") / arms["torch"].column("loss") - 1))
+    if not gap < 1e-3:
+        raise SystemExit(f"{network}: losses must agree to 1e-3 before times count, got {gap:.1e}")
+    print(f"{network}, batch {size}, float32, {threads} threads, {steps} steps; losses agree to {gap:.1e}")
+    for name, arm in arms.items():
+        q1, q2, q3 = np.quantile(arm.column("seconds")[WARM_UP:], [0.25, 0.5, 0.75]) * 1e3
+        least = arm.column("seconds")[WARM_UP:].min() * 1e3
+        peak = arm.column("peak").max()
+        print(f"  {name:12} {q2:8.1f} ms  (quartiles {q1:.1f} to {q3:.1f}, least {least:.1f}), peak {peak:.2f} GB")
+    for over, under in (("numpy", "torch"), ("torch again", "torch")):
+        times = [arms[name].column("seconds")[WARM_UP:] for name in (over, under)]
+        middle, low, high = ratio(*times, rng)
+        print(f"  {over} / {under}: {middle:.2f}  (95 % interval {low:.2f} to {high:.2f})")
+
+
+def main() -> None:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=9, help="timed steps an arm (after 2 to warm up)")
+    parser.add_argument("--network", choices=["nin", "lenet", "all"], default="all")
+    parser.add_argument("--batch", type=int, help="images a step; 128 unless given")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="for both engines")
+    parser.add_argument("--serve", choices=["numpy", "torch"], help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    for network in BATCH if options.network == "all" else [options.network]:
+        size = BATCH[network] if options.batch is None else options.batch
+        if options.serve is None:
+            compare(network, size, options.steps, options.threads)
+        else:
+            serve(options.serve, network, size, options.threads)
+
+
+if __name__ == "__main__":
+    main()

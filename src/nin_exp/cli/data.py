@@ -1,0 +1,127 @@
+"""``nin-exp data``: list, prepare and check data sets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from nin_exp.cli.flags import Parser, add_config_flags, composer_for, make_parser
+from nin_exp.errors import ConfigError, DataError, nearest
+
+_ACTIONS = ("list", "prepare", "check")
+_DESCRIPTION = """List, prepare and check data sets.
+
+  list                 which data sets there are, and where each would be read from
+  prepare NAME ...     fetch data sets into the data folder, as one file each
+  check NAME ...       say what is wrong with them: duplicates, empty classes, imbalance, unreadable files"""
+_EPILOG = """examples:
+  nin-exp data prepare mnist cifar10
+  nin-exp data check imagefolder dataset.source=my_photos dataset.image_size=64"""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the verb; ``check`` exits with 3 when it finds an error."""
+    parser: Parser = make_parser("data", _DESCRIPTION, _EPILOG)
+    parser.add_argument("action", metavar="list|prepare|check")
+    add_config_flags(parser)
+    args = parser.parse(arguments)
+    if args.action not in _ACTIONS:
+        raise ConfigError(f"'{args.action}' is not something `nin-exp data` does.{nearest(args.action, _ACTIONS)}")
+    composer = composer_for(args)
+    names = [word for word in args.overrides if "=" not in word]
+    overrides = [word for word in args.overrides if "=" in word]
+    if args.action == "list":
+        return _list(composer, overrides, as_json=args.json)
+    if not names:
+        raise ConfigError(f"data {args.action} needs the name of a data set, such as mnist; `nin-exp data list` lists them")
+    sources = {name: _source(composer, name, overrides) for name in names}
+    action = _prepare if args.action == "prepare" else _check
+    return action(sources, as_json=args.json)
+
+
+def _source(composer: Any, name: str, overrides: list[str]) -> tuple[Any, Path]:
+    """A data source and the data folder, as composed."""
+    from nin_exp.build import build_dataset
+    from nin_exp.compose.overrides import parse_overrides
+    from nin_exp.data.folder import resolve_data_dir
+
+    settings = parse_overrides([f"dataset={name}", *overrides], composer.groups)
+    config = composer.compose([(s.key, s.values[0]) for s in settings])
+    return build_dataset(config, composer.allowed_packages), resolve_data_dir(config.data_dir)
+
+
+def _list(composer: Any, overrides: list[str], *, as_json: bool) -> int:
+    from nin_exp.data.catalog import catalog
+
+    sources, own = {}, []
+    for name in composer.groups["dataset"]:
+        try:
+            sources[name], data_dir = _source(composer, name, overrides)
+        except ConfigError:
+            own.append(name)  # takes dataset.source: there is nothing to look for
+    entries = catalog(sources, data_dir)
+    if as_json:
+        rows = [{**asdict(entry), "prepared": entry.is_prepared} for entry in entries]
+        print(json.dumps({"data_dir": data_dir, "sets": rows, "own": own}, indent=1, default=str))
+        return 0
+    print(f"data folder: {data_dir}")
+    width = max(map(len, composer.groups["dataset"]))
+    for entry in entries:
+        print(f"  {entry.name:<{width}}  {_whereabouts(entry)}")
+    for name in own:
+        print(f"  {name:<{width}}  your own images: dataset={name} dataset.source=PATH")
+    return 0
+
+
+def _whereabouts(entry: Any) -> str:
+    location = entry.location
+    if entry.problem is not None or location is None:
+        return f"cannot be read: {entry.problem}"
+    if location.origin == "embedded":
+        where = "embedded"
+    elif not location.is_here:
+        return "not here yet; `nin-exp data prepare " + entry.name + "` fetches it"
+    else:
+        where = str(location.path)
+    shape = "" if location.shape is None else "  " + "x".join(map(str, location.shape))
+    counts = "" if location.num_train is None else f"  {location.num_train:,} + {location.num_test or 0:,} images"
+    return f"{where}{counts}{shape}"
+
+
+def _prepare(sources: dict[str, tuple[Any, Path]], *, as_json: bool) -> int:
+    from nin_exp.data.formats.npz import write_npz
+    from nin_exp.data.location import Locatable
+
+    done = {}
+    for name, (source, data_dir) in sources.items():
+        if isinstance(source, Locatable) and source.locate(data_dir).origin == "embedded":
+            done[name] = "embedded: nothing to prepare"
+            continue
+        target = data_dir / f"{name}.npz"
+        if target.is_file() and source.source is None:
+            loaded = source.load(data_dir)  # also says whether it is sound
+            done[name] = f"{target} is there: {len(loaded.train):,} + {len(loaded.test):,} images"
+            continue
+        loaded = source.load(data_dir)
+        write_npz(loaded, target)
+        done[name] = f"{target}: {len(loaded.train):,} + {len(loaded.test):,} images"
+    print(json.dumps(done, indent=1) if as_json else "\n".join(f"{name}: {text}" for name, text in done.items()))
+    return 0
+
+
+def _check(sources: dict[str, tuple[Any, Path]], *, as_json: bool) -> int:
+    from nin_exp.data.checks import check_source
+
+    found = {name: check_source(source, data_dir) for name, (source, data_dir) in sources.items()}
+    if as_json:
+        print(json.dumps({name: [asdict(f) for f in findings] for name, findings in found.items()}, indent=1))
+    else:
+        for name, findings in found.items():
+            print(f"{name}: {'nothing wrong' if not findings else ''}".rstrip())
+            for finding in findings:
+                print(f"  {finding.severity:<8} {finding.message}")
+    has_errors = any(f.severity == "error" for findings in found.values() for f in findings)
+    return DataError.exit_code if has_errors else 0

@@ -1,0 +1,97 @@
+"""Flower photographs: about 3,670 of 5 classes, in colour, of many sizes (The TensorFlow Team 2019; CC-BY)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from nin_exp.contracts.data import DataSource, LoadedData
+from nin_exp.data.arguments import check_fields
+from nin_exp.data.decode import DecodedFolders, assemble_folders
+from nin_exp.data.download import RemoteFile, extract, fetch, only_one
+from nin_exp.data.formats.npz import read_npz
+from nin_exp.data.location import Location
+from nin_exp.data.named import locate_npz
+from nin_exp.data.sources.imagefolder import decode_rgb, locate_folders
+from nin_exp.data.validate import assemble
+from nin_exp.errors import DataError
+from nin_exp.ranges import OpenFraction, PositiveInt
+
+_ARCHIVE = RemoteFile(
+    "flower_photos.tgz",
+    ("https://storage.googleapis.com/download.tensorflow.org/example_images/flower_photos.tgz",),
+    "4c54ace7911aaffe13a365c34f650e71dd5bf1be0a58b464e5a7183e3e595d9c",  # as in tensorflow-datasets
+    "sha256",
+)
+_MAX_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flowers(DataSource):
+    """Flower photographs from class folders; further arguments as in ``DataSource``.
+
+    Args:
+        image_size: every photograph is squashed to this height and width in pixels.
+        test_fraction: this part of each class is test, by a hash of the file names.
+        unreadable: ``error`` stops at files that cannot be read and names them; ``skip`` leaves them out and notes it.
+    """
+
+    image_size: PositiveInt
+    test_fraction: OpenFraction
+    unreadable: Literal["error", "skip"]
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def locate(self, data_dir: Path) -> Location:
+        """``source``, ``flowers.npz`` of the wanted size, ``flowers/`` or ``flower_photos/`` (see ``Locatable``)."""
+        if self.source is not None:
+            source = Path(self.source).expanduser()
+            return locate_npz(source) if source.is_file() else self._folders(source)
+        prepared = data_dir / "flowers.npz"
+        # Prepared small, it would be blurred at another size.
+        if prepared.is_file() and (found := locate_npz(prepared)).shape == (self.image_size, self.image_size, 3):
+            return found
+        for folder in (data_dir / "flowers", data_dir / "flower_photos"):
+            if folder.is_dir():
+                return self._folders(folder)
+        return Location("download")
+
+    def load(self, data_dir: Path) -> LoadedData:
+        """Read it, after a download when it is nowhere (see ``DataSource``)."""
+        location = self.locate(data_dir)
+        if not location.is_here:
+            location = self._download(data_dir)
+        assert location.path is not None
+        if location.origin == "npz":
+            train, test, names = read_npz(location.path)
+            if test is None:
+                raise DataError(f"{location.path}: key x_test is missing; use dataset=arrays, which cuts a test split")
+            return assemble(train, test, names, files=location.files)
+        return assemble_folders(self._decode(location.path), self.unreadable)
+
+    def decode(self, data_dir: Path) -> DecodedFolders | None:
+        """The decoded class folders, unless it is prepared (see ``FolderSource``)."""
+        location = self.locate(data_dir)
+        return self._decode(location.path) if location.origin == "folders" and location.path is not None else None
+
+    def _decode(self, root: Path) -> DecodedFolders:
+        return decode_rgb(root, self.test_fraction, self.image_size)
+
+    def _folders(self, root: Path) -> Location:
+        return locate_folders(root, self.test_fraction, self.image_size)
+
+    def _download(self, data_dir: Path) -> Location:
+        with only_one(data_dir, "flowers"):
+            location = self.locate(data_dir)
+            if location.is_here:
+                return location
+            try:
+                archive = fetch(_ARCHIVE, data_dir)
+            except DataError as error:
+                raise DataError(
+                    f"flowers is not in {data_dir}, and {error}; give a local copy: dataset.source=PATH"
+                ) from error
+            extract(archive, "flower_photos", data_dir / "flowers", _MAX_BYTES)
+            return self.locate(data_dir)

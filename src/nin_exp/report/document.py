@@ -1,0 +1,149 @@
+"""What a program reads: ``results.json`` with all numbers of the report, ``results.csv`` with a row a run."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import asdict
+from typing import Any
+
+from nin_exp.report.analysis import Analysis
+from nin_exp.report.arms import Cell
+from nin_exp.report.collect import Run
+from nin_exp.report.contrasts import Contrast, Outcome
+from nin_exp.report.ranking import Best
+from nin_exp.report.sections.all_runs import metric_names
+from nin_exp.report.sentences import outcome_sentence, question, second_verdict
+from nin_exp.report.text import csv_cell, redact
+
+RESULTS_SCHEMA_VERSION = 1
+RECORD_COLUMNS = (
+    "dataset",
+    "backbone",
+    "head",
+    "optimizer",
+    "params_total",
+    "params_head",
+    "macs",
+    "images_per_second",
+    "wall_seconds",
+    "peak_memory_bytes",
+    "epochs",
+    "steps",
+    "best_epoch",
+    "device",
+    "started_at",
+    "finished_at",
+    "config_hash",
+    "code_hash",
+)
+
+
+def results_document(analysis: Analysis) -> dict[str, Any]:
+    """Everything a report says, as JSON values; scores and differences are fractions, not points."""
+    comparison = analysis.comparison
+    study = analysis.study
+    return {
+        "schema_version": RESULTS_SCHEMA_VERSION,
+        "study": {
+            "name": study.name,
+            "verb": study.verb,
+            "command": redact(study.command),
+            "created_at": study.created_at,
+            "num_jobs": len(study.jobs),
+        },
+        "comparison": None if comparison is None else {**asdict(comparison), "question": question(comparison)},
+        "metric": None if analysis.metric is None else analysis.metric.key,
+        "states": analysis.states,
+        "cells": [_cell(cell) for cell in analysis.cells],
+        "contrasts": [_contrast(analysis, contrast) for contrast in analysis.contrasts],
+        "best": [_best(best) for best in analysis.best],
+        "all_pairs": [asdict(pair) for pair in analysis.all_pairs],
+        "problems": [_problem(run) for run in analysis.runs if run.state != "done"],
+        "warnings": list(analysis.warnings),
+        "provenance": asdict(analysis.provenance),
+    }
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    return {
+        "arm": cell.arm,
+        "block": cell.block,
+        "scores": {str(seed): score for seed, score in cell.scores.items()},
+        "summary": None if cell.summary is None else asdict(cell.summary),
+        "states": cell.states,
+        "flags": cell.flags,
+        "cost": {**asdict(cell.cost), "head_share": cell.cost.head_share},
+    }
+
+
+def _contrast(analysis: Analysis, contrast: Contrast) -> dict[str, Any]:
+    comparison = analysis.comparison
+    assert comparison is not None  # contrasts come from comparisons alone
+    return {
+        "arm": contrast.arm,
+        "baseline": contrast.baseline,
+        "block": contrast.block,
+        "verdict": contrast.outcome.verdict.label,
+        "sentence": outcome_sentence(contrast, comparison).text,
+        "pairs": [asdict(pair) for pair in contrast.pairs],
+        **_outcome(contrast.outcome),
+        "p_holm": contrast.holm_p,
+        "bootstrap": None if contrast.bootstrap is None else asdict(contrast.bootstrap),
+        "chance": contrast.chance,
+        "num_examples": contrast.num_examples,
+        "with_diverged": None if contrast.with_diverged is None else _outcome(contrast.with_diverged),
+        "with_diverged_sentence": second_verdict(contrast, comparison),
+    }
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    verdict = outcome.verdict
+    return {
+        "effect": None if outcome.effect is None else asdict(outcome.effect),
+        "test": None if outcome.test is None else asdict(outcome.test),
+        "verdict": verdict.label,
+        "notes": list(verdict.notes),
+        "further_seeds": None if verdict.further is None else asdict(verdict.further),
+    }
+
+
+def _best(best: Best) -> dict[str, Any]:
+    return asdict(best)
+
+
+def _problem(run: Run) -> dict[str, Any]:
+    return {
+        **asdict(run.job),
+        "state": run.state,
+        "exit_code": None if run.record is None else run.record.exit_code,
+        "error": None if run.problem is None else redact(run.problem),
+    }
+
+
+def results_csv(analysis: Analysis) -> str:
+    """A row a planned run, whatever became of it; cells are safe for spreadsheets."""
+    metrics = metric_names(analysis.runs)
+    choices = list(dict.fromkeys(key for run in analysis.runs for key in run.job.choices))
+    header = ["job_id", "study", "state", "exit_code", "arm", "block", "seed"]
+    header += [f"choice:{key}" for key in choices]
+    header += [*metrics, *RECORD_COLUMNS, "flags", "error"]
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\r\n")  # RFC 4180
+    writer.writerow([csv_cell(name) for name in header])
+    for run in analysis.runs:
+        writer.writerow([csv_cell(value) for value in _row(analysis, run, choices, metrics)])
+    return file.getvalue()
+
+
+def _row(analysis: Analysis, run: Run, choices: list[str], metrics: list[str]) -> list[Any]:
+    job, record = run.job, run.record
+    exit_code = None if record is None else record.exit_code
+    return [
+        *(job.job_id, analysis.study.name, run.state, exit_code, job.arm, job.block, job.seed),
+        *(job.choices.get(key) for key in choices),
+        *(run.score(name) for name in metrics),
+        *(None if record is None else getattr(record, name) for name in RECORD_COLUMNS),
+        None if record is None else " ".join(map(str, record.flags)),
+        None if run.problem is None else redact(run.problem),
+    ]

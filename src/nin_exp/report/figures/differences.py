@@ -1,0 +1,158 @@
+"""The picture of the verdict: paired differences with their intervals and the region of equivalence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nin_exp.records.study import Comparison
+from nin_exp.report.contrasts import Contrast
+from nin_exp.report.figures.figure import Figure, Trace, axis, layout, numbers
+from nin_exp.report.metric import Metric, percent
+from nin_exp.report.sentences import outcome_sentence
+from nin_exp.report.text import plain_text, plotly_text
+from nin_exp.stats.intervals import Interval
+
+ROW_HEIGHT = 64
+INTERVAL_REACH = 3.0
+"""An interval of two or three pairs can be a hundred times as wide as the differences: beyond this many times
+the largest difference it is cut."""
+
+
+def differences_figure(contrasts: Sequence[Contrast], comparison: Comparison) -> Figure | None:
+    """Draw one row a contrast; None when there is nothing to draw."""
+    shown = [contrast for contrast in contrasts if contrast.outcome.effect is not None]
+    if not shown:
+        return None
+    metric = Metric(comparison.metric)
+    limit, is_cut = _limit(shown, comparison, metric)
+    confidence = percent(1 - comparison.alpha)
+    widened = [c.outcome.effect.widened if c.outcome.effect else None for c in shown]
+    plain = [c.outcome.effect.interval if c.outcome.effect else None for c in shown]
+    several = len(contrasts) > 1
+    data = [_seeds(shown, metric)]
+    if several:
+        data.append(_bars(widened, metric, f"{confidence} interval, all contrasts together", width=2))
+    data += [_bars(plain, metric, f"{confidence} interval", width=7), _means(shown, metric)]
+    unit = "points" if metric.is_accuracy else metric.key
+    x = axis(f"difference in {metric.label}, {unit}", range=[-limit, limit], zeroline=True, zerolinecolor="--axis")
+    y = axis("", range=[-len(shown) + 0.35, 0.85], showticklabels=False, showgrid=False, showline=False)
+    annotations = [note for row, contrast in enumerate(shown) for note in _labels(row, contrast)]
+    figure_layout = layout(x, {**y, "fixedrange": True}, has_legend=True, annotations=annotations)
+    figure_layout["shapes"] = [_rope(comparison, metric)]
+    cut = " Intervals that reach beyond the picture are cut." if is_cut else ""
+    baseline = plain_text(comparison.baseline)
+    return Figure(
+        key="differences",
+        title="Paired differences",
+        caption=(
+            f"Right of zero an arm is better than {baseline}, left of it worse. Inside the shaded band, "
+            f"±{metric.threshold(comparison.rope)}, a difference does not matter in practice.{cut}"
+        ),
+        description=" ".join(outcome_sentence(contrast, comparison).text for contrast in shown),
+        data=data,
+        layout=figure_layout,
+        height=96 + ROW_HEIGHT * len(shown),
+    )
+
+
+def _limit(contrasts: Sequence[Contrast], comparison: Comparison, metric: Metric) -> tuple[float, bool]:
+    points = [abs(a - b) for c in contrasts for a, b in _scores(c)]
+    intervals = [c.outcome.effect.widened for c in contrasts if c.outcome.effect and c.outcome.effect.widened]
+    ends = [abs(end) for interval in intervals for end in (interval.low, interval.high)]
+    least = max([*points, 1.5 * comparison.rope, 1e-9])
+    limit = max(least, min(max(ends, default=0.0), INTERVAL_REACH * least))
+    return 1.08 * limit * metric.scale, max(ends, default=0.0) > 1.08 * limit
+
+
+def _scores(contrast: Contrast) -> list[tuple[float, float]]:
+    return [(p.arm, p.baseline) for p in contrast.complete if p.arm is not None and p.baseline is not None]
+
+
+def _seeds(contrasts: Sequence[Contrast], metric: Metric) -> Trace:
+    x, y, text = [], [], []
+    for row, contrast in enumerate(contrasts):
+        for pair, (arm, baseline) in zip(contrast.complete, _scores(contrast), strict=True):
+            x.append((arm - baseline) * metric.scale)
+            y.append(-row - 0.24)
+            text.append(f"seed {pair.seed}: {metric.difference(arm - baseline, 2, plus=True)}")
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "one seed",
+        "x": numbers(x),
+        "y": y,
+        "text": text,
+        "hoverinfo": "text",
+        "marker": {"size": 7, "color": "--muted", "opacity": 0.55},
+    }
+
+
+def _bars(intervals: Sequence[Interval | None], metric: Metric, name: str, *, width: int) -> Trace:
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for row, interval in enumerate(intervals):
+        if interval is not None:
+            x += [interval.low * metric.scale, interval.high * metric.scale, None]
+            y += [-row, -row, None]
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": name,
+        "x": numbers(x),
+        "y": y,
+        "hoverinfo": "skip",
+        "line": {"width": width, "color": "--interval" if width > 2 else "--ink"},
+    }
+
+
+def _means(contrasts: Sequence[Contrast], metric: Metric) -> Trace:
+    effects = [contrast.outcome.effect for contrast in contrasts]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "mean",
+        "x": numbers(None if e is None else e.mean * metric.scale for e in effects),
+        "y": [-row for row in range(len(contrasts))],
+        "text": [f"mean {metric.difference(None if e is None else e.mean, 2, plus=True)}" for e in effects],
+        "hoverinfo": "text",
+        "marker": {
+            "size": 13,
+            "symbol": "diamond",
+            "color": [f"--{contrast.outcome.verdict.label}" for contrast in contrasts],
+            "line": {"width": 1.5, "color": "--surface"},
+        },
+    }
+
+
+def _labels(row: int, contrast: Contrast) -> list[dict[str, Any]]:
+    place = {"xref": "paper", "y": -row, "yshift": 21, "showarrow": False}
+    label = contrast.outcome.verdict.label
+    block = f"{plotly_text(contrast.block, 26)}: " if contrast.block else ""
+    name = f"{block}<b>{plotly_text(contrast.arm, 22)}</b>"
+    return [
+        {**place, "x": 0, "xanchor": "left", "text": name},
+        {
+            **place,
+            "x": 1,
+            "xanchor": "right",
+            "text": f"<b>{'no verdict' if label == 'none' else label}</b>",
+            "font": {"color": f"--{label}"},
+        },
+    ]
+
+
+def _rope(comparison: Comparison, metric: Metric) -> dict[str, Any]:
+    half = comparison.rope * metric.scale
+    return {
+        "type": "rect",
+        "xref": "x",
+        "yref": "paper",
+        "x0": -half,
+        "x1": half,
+        "y0": 0,
+        "y1": 1,
+        "fillcolor": "--rope",
+        "line": {"width": 0},
+        "layer": "below",
+    }

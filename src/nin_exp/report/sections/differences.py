@@ -1,0 +1,88 @@
+"""The numbers behind the verdicts: a row a contrast."""
+
+from __future__ import annotations
+
+from nin_exp.report.analysis import Analysis
+from nin_exp.report.contrasts import Contrast
+from nin_exp.report.metric import Metric, p_value, percent
+from nin_exp.report.section import Column, Section, Table, TableCell
+from nin_exp.report.sections.verdict import BADGES
+from nin_exp.stats.intervals import Interval
+
+
+def section(analysis: Analysis) -> Section | None:
+    """The table of paired differences; None without a comparison."""
+    comparison = analysis.comparison
+    if comparison is None or not analysis.contrasts:
+        return None
+    metric = Metric(comparison.metric)
+    unit = " in points" if metric.is_accuracy else ""
+    rows = tuple(_row(contrast, metric) for contrast in analysis.contrasts)
+    notes = []
+    if any(c.outcome.test is not None and not c.outcome.test.is_exact for c in analysis.contrasts):
+        notes.append("With more than 20 differing pairs, p comes from 100 000 random sign patterns (Monte Carlo).")
+    table = Table(
+        f"Difference to {comparison.baseline} in {metric.label}{unit}, paired by seed",
+        _columns(percent(1 - comparison.alpha)),
+        rows,
+        tuple(notes),
+    )
+    return Section("differences", "Paired differences", {"table": table})
+
+
+def _columns(confidence: str) -> tuple[Column, ...]:
+    return (
+        Column("arm", is_number=False),
+        Column("block", is_number=False),
+        Column("pairs", hint="complete pairs, of those planned"),
+        Column("mean"),
+        Column(f"{confidence} interval", hint="paired t interval of this contrast alone"),
+        Column("widened", hint=f"the same, so that all contrasts hold together with {confidence}; makes the verdict"),
+        Column("p", hint="exact two-sided sign-flip test of no difference"),
+        Column("p, Holm", hint="adjusted over all contrasts of the study"),
+        Column("effect size", hint="mean by standard deviation of the differences, with Hedges' correction"),
+        Column("P(better)", hint="share of seeds on which the arm beats the baseline, a tie counting half"),
+        Column("correlation", hint="of the two arms over the seeds"),
+        Column("width", hint="of the paired interval by the unpaired one; under 1, sharing seeds paid"),
+        Column("verdict", is_number=False),
+    )
+
+
+def _row(contrast: Contrast, metric: Metric) -> tuple[TableCell, ...]:
+    effect, test = contrast.outcome.effect, contrast.outcome.test
+    label = contrast.outcome.verdict.label
+    complete, planned = contrast.count("complete"), len(contrast.pairs)
+    pairs = TableCell(str(complete), sort=complete, note="" if complete == planned else f"of {planned}")
+    verdict = TableCell(BADGES[label], tone=label, is_strong=label in ("better", "worse"))
+    start = (TableCell(contrast.arm), TableCell(contrast.block), pairs)
+    if effect is None:
+        return (*start, *(TableCell("–", sort=float("-inf")) for _ in range(9)), verdict)
+    decimals = 2 if effect.widened is None else max(2, metric.decimals(effect.widened.width))
+    return (
+        *start,
+        TableCell(metric.difference(effect.mean, decimals, plus=True), sort=effect.mean),
+        _interval(effect.interval, metric, decimals),
+        _interval(effect.widened, metric, decimals),
+        _number(None if test is None else p_value(test.p), None if test is None else test.p),
+        _number(p_value(contrast.holm_p), contrast.holm_p),
+        _plain(effect.effect_size),
+        _plain(effect.p_arm_above),
+        _plain(effect.correlation),
+        _plain(effect.width_ratio),
+        verdict,
+    )
+
+
+def _interval(interval: Interval | None, metric: Metric, decimals: int) -> TableCell:
+    if interval is None:
+        return TableCell("–", sort=float("-inf"))
+    ends = [metric.difference(end, decimals) for end in (interval.low, interval.high)]
+    return TableCell(" to ".join(ends), sort=interval.low)
+
+
+def _plain(value: float | None) -> TableCell:
+    return _number(None if value is None else f"{value:.2f}", value)
+
+
+def _number(text: str | None, value: float | None) -> TableCell:
+    return TableCell("–" if text is None else text, sort=float("-inf") if value is None else value)

@@ -1,0 +1,90 @@
+"""What went wrong or is missing, and findings that a reader must know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nin_exp.report.analysis import Analysis
+from nin_exp.report.collect import Run
+from nin_exp.report.section import Column, Section, Table, TableCell
+from nin_exp.report.text import redact, shorten
+
+STATES = {
+    "done": "done",
+    "failed": "failed",
+    "diverged": "diverged",
+    "unreadable": "record damaged",
+    "unfinished": "started, no record",
+    "not_started": "not started",
+}
+MEANINGS = {
+    "dead_head": "All class maps are zero, so every image gets the same answer. The run counts.",
+}
+
+
+def section(analysis: Analysis) -> Section | None:
+    """Warnings, flags, failed and missing runs; None when there are none."""
+    failed = [run for run in analysis.runs if run.state in ("failed", "diverged", "unreadable")]
+    missing = [run for run in analysis.runs if run.state in ("unfinished", "not_started")]
+    flags = _flags(analysis)
+    if not (failed or missing or flags or analysis.warnings):
+        return None
+    return Section(
+        "problems",
+        "Failed, missing and flagged runs",
+        {
+            "warnings": analysis.warnings,
+            "flags": flags,
+            "failed": [_failure(run) for run in failed],
+            "missing": _missing(missing),
+        },
+    )
+
+
+def _flags(analysis: Analysis) -> Table | None:
+    rows = tuple(
+        (
+            TableCell(str(flag)),
+            TableCell(cell.arm),
+            TableCell(cell.block),
+            TableCell(str(number), sort=number, note=f"of {len(cell.runs)}"),
+            TableCell(MEANINGS.get(flag, "")),
+        )
+        for cell in analysis.cells
+        for flag, number in cell.flags.items()
+    )
+    names = ("flag", "arm", "block", "runs", "meaning")
+    columns = tuple(Column(name, is_number=name == "runs") for name in names)
+    return Table("Flagged runs", columns, rows) if rows else None
+
+
+def _failure(run: Run) -> dict[str, Any]:
+    error = shorten(redact(run.problem or "no error was recorded"))
+    first, _, rest = error.strip().partition("\n")
+    return {
+        "arm": run.job.arm,
+        "block": run.job.block,
+        "seed": run.job.seed,
+        "job_id": run.job.job_id,
+        "state": run.state,
+        "state_name": STATES[run.state],
+        "exit_code": None if run.record is None else run.record.exit_code,
+        "error": first,
+        "whole_error": error if rest else "",
+    }
+
+
+def _missing(runs: list[Run]) -> Table | None:
+    rows = tuple(
+        (
+            TableCell(run.job.job_id),
+            TableCell(run.job.arm),
+            TableCell(run.job.block),
+            TableCell(str(run.job.seed), sort=run.job.seed),
+            TableCell(STATES[run.state]),
+        )
+        for run in runs
+    )
+    names = ("job", "arm", "block", "seed", "state")
+    columns = tuple(Column(name, is_number=name == "seed") for name in names)
+    return Table("Runs without a record", columns, rows) if rows else None

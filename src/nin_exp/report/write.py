@@ -1,0 +1,60 @@
+"""Build a study's report and write its files, each whole or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nin_exp.errors import RefusedError
+from nin_exp.records.files import write_json, write_text
+from nin_exp.report.analysis import Analysis, analyse
+from nin_exp.report.collect import load_study
+from nin_exp.report.document import results_csv, results_document
+from nin_exp.report.latex import latex_tables
+from nin_exp.report.page import render_page
+
+REPORT_DIR = "report"
+
+
+@dataclass(frozen=True)
+class ReportPaths:
+    """The files of a report."""
+
+    html: Path
+    json: Path
+    csv: Path
+    tex: Path
+
+
+def build_report(study_dir: Path) -> ReportPaths:
+    """Build the report of a study from its run directories, into ``<study_dir>/report``.
+
+    Raises:
+        ConfigError: the folder holds no study.
+        IntegrityError: its ``study.json`` is damaged.
+        RefusedError: ``report`` is a link that leads elsewhere.
+        StorageError: the files cannot be written.
+    """
+    return write_report(analyse(load_study(study_dir)), study_dir / REPORT_DIR)
+
+
+def write_report(analysis: Analysis, report_dir: Path) -> ReportPaths:
+    """Write an analysis as HTML, JSON, CSV and LaTeX.
+
+    Raises:
+        RefusedError: the folder is a link that leads elsewhere.
+        StorageError: the files cannot be written.
+    """
+    if report_dir.is_symlink():
+        raise RefusedError(f"the report's folder must not be a link, got '{report_dir}'; remove the link")
+    paths = ReportPaths(
+        html=report_dir / "index.html",
+        json=report_dir / "results.json",
+        csv=report_dir / "results.csv",
+        tex=report_dir / "tables.tex",
+    )
+    write_json(paths.json, results_document(analysis))
+    write_text(paths.csv, results_csv(analysis))
+    write_text(paths.tex, latex_tables(analysis))
+    write_text(paths.html, render_page(analysis))  # last: whoever sees the page finds its files
+    return paths

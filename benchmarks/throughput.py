@@ -91,7 +91,10 @@ def main() -> None:
         plain.append(float(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
         ours.append(nin_exp_train(args.data_dir, args.steps))
         ratios.append(ours[-1] / plain[-1])
-        print(f"block {index + 1}: plain {plain[-1]:.1f} images/s, nin-exp {ours[-1]:.1f}, ratio {ratios[-1]:.2f}", flush=True)
+        print(
+            f"block {index + 1}: plain {plain[-1]:.1f} images/s, nin-exp {ours[-1]:.1f}, ratio {ratios[-1]:.2f}",
+            flush=True,
+        )
     print(
         f"median ratio {statistics.median(ratios):.2f} ({min(ratios):.2f}-{max(ratios):.2f}), "
         f"plain {statistics.median(plain):.1f}, nin-exp {statistics.median(ours):.1f} images/s, {os.cpu_count()} cores"

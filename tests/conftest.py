@@ -30,7 +30,9 @@ def real_data() -> Path:
     """The folder with expanded real images."""
     folder = os.environ.get("NIN_EXP_DATA", "")
     if not folder or not (Path(folder) / "mnist.npz").is_file():
-        pytest.skip("real images: set NIN_EXP_DATA to a folder with mnist.npz, fashion_mnist.npz, cifar10.npz, svhn.npz")
+        pytest.skip(
+            "real images: set NIN_EXP_DATA to a folder with mnist.npz, fashion_mnist.npz, cifar10.npz, svhn.npz"
+        )
     return Path(folder)
 
 

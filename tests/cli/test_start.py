@@ -53,7 +53,7 @@ def test_no_heavy_import(arguments: list[str], tmp_path: Path) -> None:
         ("nin-exp train head=fl", ["head=flatten_linear"]),
         ("nin-exp train head=gap,fc", ["head=gap,fc", "head=gap,fc_dropout"]),
         ("nin-exp train trainer.max_", ["trainer.max_epochs=", "trainer.max_steps="]),
-        ("nin-exp train optimizer=adam optimizer.bet", ["optimizer.betas="]),
+        ("nin-exp train optimizer=adam optimizer.bet", ["optimizer.beta1=", "optimizer.beta2="]),
         ("nin-exp compare --dry", ["--dry-run"]),
         ("nin-exp completion z", ["zsh"]),
         ("nin-exp nothing x", []),

@@ -66,6 +66,15 @@ def test_smallest_image_of_each_backbone(choose: Callable[..., Backbone], backbo
         assert side == 1 or not fits(choose, backbone_name, side - 1)
 
 
+@pytest.fixture
+def small_backbone(
+    choose: Callable[..., Backbone], read: Callable[..., Any], backbone_name: str
+) -> Callable[[ImageSpec], Backbone]:
+    """Builds the backbone, at a quarter of its width where it has that setting: the same code, less work."""
+    overrides = {"width": 0.25} if "width" in read("backbone", backbone_name)[1] else {}
+    return lambda in_spec: choose("backbone", backbone_name, in_spec, **overrides)
+
+
 def started(module: nn.Module) -> nn.Module:
     initialise(module, "kaiming", 0.05, torch.Generator().manual_seed(0))
     return module
@@ -129,9 +138,9 @@ def test_backbone_output_is_its_out_spec(
 
 
 def test_backbone_gradients_reach_every_parameter(
-    choose: Callable[..., Backbone], backbone_name: str, small_sizes: tuple[int, int]
+    small_backbone: Callable[[ImageSpec], Backbone], small_sizes: tuple[int, int]
 ) -> None:
-    backbone = started(choose("backbone", backbone_name, ImageSpec(3, small_sizes[1], small_sizes[1])))
+    backbone = started(small_backbone(ImageSpec(3, small_sizes[1], small_sizes[1])))
     torch.manual_seed(0)
     out = backbone.train()(images(4, 3, small_sizes[1]))
     out.backward(torch.randn(out.shape, generator=torch.Generator().manual_seed(1)))
@@ -141,11 +150,9 @@ def test_backbone_gradients_reach_every_parameter(
         assert (parameter.grad != 0).any(), name
 
 
-def test_backbone_in_evaluation(
-    choose: Callable[..., Backbone], backbone_name: str, small_sizes: tuple[int, int]
-) -> None:
+def test_backbone_in_evaluation(small_backbone: Callable[[ImageSpec], Backbone], small_sizes: tuple[int, int]) -> None:
     """A batch of one works, the result does not change, and one image does not see the others."""
-    backbone = started(choose("backbone", backbone_name, ImageSpec(3, small_sizes[0], small_sizes[0]))).eval()
+    backbone = started(small_backbone(ImageSpec(3, small_sizes[0], small_sizes[0]))).eval()
     batch = images(3, 3, small_sizes[0])
     with torch.no_grad():
         together, again, alone = backbone(batch), backbone(batch), backbone(batch[:1])
@@ -154,12 +161,12 @@ def test_backbone_in_evaluation(
 
 
 def test_backbone_state_round_trip(
-    choose: Callable[..., Backbone], backbone_name: str, small_sizes: tuple[int, int], tmp_path: Path
+    small_backbone: Callable[[ImageSpec], Backbone], small_sizes: tuple[int, int], tmp_path: Path
 ) -> None:
     spec = ImageSpec(3, small_sizes[0], small_sizes[0])
-    first = started(choose("backbone", backbone_name, spec))
+    first = started(small_backbone(spec))
     torch.save(first.state_dict(), tmp_path / "state.pt")
-    second = choose("backbone", backbone_name, spec)
+    second = small_backbone(spec)
     second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     batch = images(2, 3, small_sizes[0])
     with torch.no_grad():
@@ -168,14 +175,14 @@ def test_backbone_state_round_trip(
 
 
 def test_backbone_is_initialised_completely(
-    choose: Callable[..., Backbone], backbone_name: str, small_sizes: tuple[int, int]
+    small_backbone: Callable[[ImageSpec], Backbone], small_sizes: tuple[int, int]
 ) -> None:
     """Two backbones built under different random states are equal after initialise with one seed."""
     spec = ImageSpec(3, small_sizes[0], small_sizes[0])
     states = []
     for seed in (1, 2):
         torch.manual_seed(seed)
-        states.append(started(choose("backbone", backbone_name, spec)).state_dict())
+        states.append(started(small_backbone(spec)).state_dict())
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -147,7 +148,7 @@ def test_plateau_stops_at_its_floor_in_every_group(choose: Callable[..., Schedul
 
 
 def test_every_schedule_survives_one_step_runs_and_a_save(
-    choose: Callable[..., ScheduleFactory], schedule_name: str
+    choose: Callable[..., ScheduleFactory], schedule_name: str, tmp_path: Path
 ) -> None:
     factory = choose("schedule", schedule_name)
     optimizer = optimizer_with()
@@ -163,8 +164,10 @@ def test_every_schedule_survives_one_step_runs_and_a_save(
     for _ in range(5):
         advance(straight)
     resumed = factory.build(second, total_steps=12, steps_per_epoch=3).scheduler
-    second.load_state_dict(first.state_dict())
-    resumed.load_state_dict(straight.state_dict())
+    torch.save([first.state_dict(), straight.state_dict()], tmp_path / "state.pt")
+    optimizer_state, schedule_state = torch.load(tmp_path / "state.pt", weights_only=True)
+    second.load_state_dict(optimizer_state)
+    resumed.load_state_dict(schedule_state)
     for _ in range(6):
         advance(straight)
         advance(resumed)
@@ -184,8 +187,6 @@ def test_every_schedule_survives_one_step_runs_and_a_save(
             {"milestones": [5, 2]},
             r"schedule\.milestones must be strictly increasing, got \[5, 2\]",
         ),
-        ("onecycle", {"start_divisor": 0.5}, r"schedule\.start_divisor must lie in \[1, inf\), got 0\.5"),
-        ("onecycle", {"end_divisor": 0.5}, r"schedule\.end_divisor must lie in \[1, inf\), got 0\.5"),
     ],
 )
 def test_settings_that_contradict_are_refused(
@@ -198,6 +199,8 @@ def test_settings_that_contradict_are_refused(
 @pytest.mark.parametrize(
     ("name", "overrides", "message"),
     [
+        ("onecycle", {"start_divisor": 0.5}, r"start_divisor must lie in \[1, inf\), got 0\.5"),
+        ("onecycle", {"end_divisor": 0.5}, r"end_divisor must lie in \[1, inf\), got 0\.5"),
         ("step", {"step_epochs": 0}, r"step_epochs must lie in \[1, inf\), got 0"),
         ("cosine", {"min_lr_fraction": 1.1}, r"min_lr_fraction must lie in \[0, 1\], got 1\.1"),
         ("cosine", {"warmup_epochs": -1.0}, r"warmup_epochs must lie in \[0, inf\), got -1"),

@@ -71,9 +71,7 @@ def repo_files() -> list[Path]:
     """Every file that is or would be committed; without git, every file that is not a product."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     if (ROOT / ".git").exists() and shutil.which("git"):
-        names = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split(
-            "\0"
-        )
+        names = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
         found = [ROOT / name for name in names if name]
     else:
         found = [p for p in ROOT.rglob("*") if not IGNORED.intersection(p.relative_to(ROOT).parts)]

@@ -10,7 +10,7 @@ LINTERS = [
     "run -m ruff check",
     "run -m ruff format --check",
     "run -m mypy",
-    "run -P -c from importlinter.cli import lint_imports_command; lint_imports_command()",
+    "run -P -c from importlinter.cli import lint_imports_command; lint_imports_command() --no-logo",
 ]
 FAST = "-m not slow and not browser"
 CLOSING_LINE = "==== 3 passed in 0.01s ===="
@@ -113,9 +113,7 @@ class TestRealImages:
         assert packed.noted("data ") == [f"data {tmp_path / 'bin'}: python3"]
 
     def test_failure_to_expand_counts_and_hides_nothing(self, packed):
-        (packed.folder.parent / "shared/data/unpack.py").write_text(
-            "import sys\nsys.exit('checksum differs')\n"
-        )
+        (packed.folder.parent / "shared/data/unpack.py").write_text("import sys\nsys.exit('checksum differs')\n")
         result = packed.run("scripts/test")
         assert result.returncode == 1
         assert "checksum differs" in result.stderr
@@ -148,3 +146,21 @@ class TestContinuousIntegration:
         assert result.returncode == 1
         assert len(ready.noted("run -P -m pytest")) == 2
         assert last_line(result) == CLOSING_LINE
+
+    @pytest.mark.parametrize(("user", "installs"), [("0", True), ("1000", False)])
+    def test_missing_chromium_is_told_and_tolerated(self, ready, user, installs):
+        ready.write_program(ready.path[0] / "id", f"#!/usr/bin/env bash\necho {user}\n")
+        ready.write_program(
+            ready.path[0] / "apt-get", '#!/usr/bin/env bash\necho "apt-get $*" >>"$FAKE_LOG"\nexit 100\n'
+        )
+        result = ready.run(".ci/run")
+        assert result.returncode == 0
+        assert "browser tests will be skipped" in result.stdout
+        assert bool(ready.noted("apt-get")) is installs
+
+    def test_present_chromium_is_left_alone(self, ready):
+        ready.write_program(ready.path[0] / "chromium", "#!/usr/bin/env bash\n")
+        ready.write_program(ready.path[0] / "apt-get", "#!/usr/bin/env bash\nexit 100\n")
+        result = ready.run(".ci/run")
+        assert result.returncode == 0
+        assert "skipped" not in result.stdout

@@ -46,9 +46,7 @@ def anchors(text: str) -> set[str]:
     for heading in re.findall(r"^#{1,6} +(.+?) *#*$", FENCE.sub("", text), re.MULTILINE):
         plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
         slug = re.sub(r"[^\w\- ]", "", plain.lower()).replace(" ", "-")
-        number = sum(
-            known == slug or re.fullmatch(re.escape(slug) + r"-\d+", known) is not None for known in found
-        )
+        number = sum(known == slug or re.fullmatch(re.escape(slug) + r"-\d+", known) is not None for known in found)
         found.add(f"{slug}-{number}" if number else slug)
     return found
 

@@ -40,8 +40,7 @@ def test_python_out_of_range(checkout, script, version):
         checkout.add_python(name, version)
     where = checkout.folder.parent / "bin/python3"
     expected = (
-        f"Python must be 3.11, 3.12 or 3.13, found {version} ({where}) on PATH; "
-        "install python3.12 and run this again"
+        f"Python must be 3.11, 3.12 or 3.13, found {version} ({where}) on PATH; install python3.12 and run this again"
     )
     assert one_error(checkout.run(script)) == expected
     assert not (checkout.folder / ".venv").exists()
@@ -54,10 +53,7 @@ def test_no_python(checkout):
 
 def test_python_without_venv_names_the_package(checkout):
     checkout.add_python("python3", "3.11", venv=False)
-    expected = (
-        "Python 3.11 must come with venv and ensurepip, and does not; "
-        "install them: apt install python3.11-venv"
-    )
+    expected = "Python 3.11 must come with venv and ensurepip, and does not; install them: apt install python3.11-venv"
     assert one_error(checkout.run("scripts/test")) == expected
 
 
@@ -68,9 +64,7 @@ def test_python_without_venv_names_the_package(checkout):
         pytest.param([("python3", "3.9", "a"), ("python3.12", "3.12", "b")], "3.12", id="old-then-named"),
         pytest.param([("python3", "3.9", "a"), ("python3", "3.13", "b")], "3.13", id="old-then-same-name"),
         pytest.param([("python3", "3.14", "a"), ("python3.11", "3.11", "a")], "3.11", id="too-new"),
-        pytest.param(
-            [("python3.13", "broken", "a"), ("python3.12", "3.12", "a")], "3.12", id="shim-that-fails"
-        ),
+        pytest.param([("python3.13", "broken", "a"), ("python3.12", "3.12", "a")], "3.12", id="shim-that-fails"),
         pytest.param([("python", "3.12", "a")], "3.12", id="plain-python"),
     ],
 )
@@ -105,9 +99,7 @@ def test_failed_installation_is_repaired_by_the_next_run(checkout, failing):
     assert result.returncode == 2
     assert result.stdout == ""
     assert "ERROR: no such package" in result.stderr
-    assert (
-        "requirements/run.lock must be installed into .venv, and pip failed" in result.stderr.splitlines()[-1]
-    )
+    assert "requirements/run.lock must be installed into .venv, and pip failed" in result.stderr.splitlines()[-1]
     assert not (checkout.folder / STAMP).exists()
     checkout.forget()
     assert checkout.run("scripts/quickstart").returncode == 0
@@ -175,9 +167,7 @@ def test_folder_that_is_no_venv_is_left_alone(checkout):
     mine = checkout.folder / ".venv/notes.txt"
     mine.parent.mkdir()
     mine.write_text("mine")
-    assert "must be a virtual environment, and is something else" in one_error(
-        checkout.run("scripts/quickstart")
-    )
+    assert "must be a virtual environment, and is something else" in one_error(checkout.run("scripts/quickstart"))
     assert mine.read_text() == "mine"
 
 

@@ -59,9 +59,7 @@ def test_function_length_leaves_out_the_docstring():
 def test_choices_are_short(root):
     """Comments aside. The top file is no choice: it lists the fixed fields and the groups."""
     files = sorted((root / "conf").glob("*/**/*.yaml"))
-    settings = {
-        p: [s for line in p.read_text().splitlines() if (s := line.strip()) and s[0] != "#"] for p in files
-    }
+    settings = {p: [s for line in p.read_text().splitlines() if (s := line.strip()) and s[0] != "#"] for p in files}
     assert len(files) > 10
     assert {str(p.relative_to(root)): len(s) for p, s in settings.items() if len(s) > MAX_YAML_LINES} == {}
     assert list((root / "conf").rglob("*.yml")) == []

@@ -68,9 +68,7 @@ def test_installed_command_works_without_a_checkout(unpacked, tmp_path):
         "sys.argv = ['nin-exp', 'compare', 'experiment=quickstart', 'study=quickstart', '--dry-run']\n"
         "sys.exit(main())"
     )
-    result = subprocess.run(
-        [sys.executable, "-I", "-c", program], cwd=tmp_path, capture_output=True, text=True
-    )
+    result = subprocess.run([sys.executable, "-I", "-c", program], cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "gap" in result.stdout
     assert "fc" in result.stdout

@@ -124,9 +124,7 @@ def write_study(
         for s in range(seeds)
         for a, arm in enumerate(arms)
     ]
-    comparison = Comparison(
-        ("head",), tuple(arms), tuple(blocks), tuple(range(seeds)), arms[0], "test/acc", rope, 0.05
-    )
+    comparison = Comparison(("head",), tuple(arms), tuple(blocks), tuple(range(seeds)), arms[0], "test/acc", rope, 0.05)
     command = f"nin-exp compare head={','.join(arms)} dataset={','.join(blocks)} seeds={seeds}"
     if not compare:
         jobs = [replace(job, arm="", block="") for job in jobs]

@@ -31,8 +31,7 @@ def test_eight_pairs_on_one_side_reach_the_smallest_p() -> None:
 def test_integers_by_enumeration(hits: list[int]) -> None:
     """Accuracies over 10,000 images, with ties and zeros; the oracle counts whole images."""
     sums = [
-        sum(s * h for s, h in zip(signs, hits, strict=True))
-        for signs in itertools.product((1, -1), repeat=len(hits))
+        sum(s * h for s, h in zip(signs, hits, strict=True)) for signs in itertools.product((1, -1), repeat=len(hits))
     ]
     expected = sum(abs(s) >= abs(sum(hits)) for s in sums) / len(sums)
     arm = 0.9 + np.array(hits) / 10_000
@@ -83,6 +82,4 @@ def test_smallest() -> None:
 def test_level_under_the_null() -> None:
     generator = np.random.default_rng(8)
     p = [sign_flip_test(generator.normal(0, 1, 8), generator).p for _ in range(4000)]
-    assert np.mean(np.array(p) <= 0.05) == pytest.approx(
-        12 / 256, abs=0.01
-    )  # 12/256 is the largest size <= 0.05
+    assert np.mean(np.array(p) <= 0.05) == pytest.approx(12 / 256, abs=0.01)  # 12/256 is the largest size <= 0.05

@@ -58,9 +58,7 @@ def test_identical_results() -> None:
     assert (verdict.label, verdict.notes) == ("same", ("identical",))
 
 
-@pytest.mark.parametrize(
-    ("n", "label", "further"), [(2, "undecided", 4), (5, "undecided", 1), (6, "better", None)]
-)
+@pytest.mark.parametrize(("n", "label", "further"), [(2, "undecided", 4), (5, "undecided", 1), (6, "better", None)])
 def test_one_difference_in_every_pair(n: int, label: str, further: int | None) -> None:
     """The interval has no width; that is believed only once the exact test could reach alpha."""
     verdict = judge(effect(0.05, np.zeros(n)), 0.002, 0.05)
@@ -75,9 +73,7 @@ def test_nothing_to_judge() -> None:
     assert at_chance == Verdict("none", notes=("baseline_at_chance",))
 
 
-@pytest.mark.parametrize(
-    ("chance", "n"), [(0.1, 10_000), (0.1135, 10_000), (0.196, 500), (0.01, 10_000), (0.5, 20)]
-)
+@pytest.mark.parametrize(("chance", "n"), [(0.1, 10_000), (0.1135, 10_000), (0.196, 500), (0.01, 10_000), (0.5, 20)])
 def test_chance_ceiling_is_the_binomial_quantile(chance: float, n: int) -> None:
     assert chance_ceiling(chance, n) == pytest.approx(scipy_stats.binom.ppf(0.999, n, chance) / n)
 

@@ -41,6 +41,8 @@ def parse_overrides(texts: Iterable[str], groups: dict[str, tuple[str, ...]]) ->
     problems = []
     for text in texts:
         try:
+            if text.startswith("~"):
+                raise ConfigError(f"'{text}' would delete a key, and every key is needed; set it to another value")
             override = parser.parse_override(text)
             setting = _to_setting(override, text, groups)
         except (HydraException, ConfigError) as error:
@@ -54,7 +56,7 @@ def parse_overrides(texts: Iterable[str], groups: dict[str, tuple[str, ...]]) ->
 
 
 def _explain(text: str, message: str) -> str:
-    if "=" not in text:
+    if "=" not in text and not text.startswith("~"):
         return f"'{text}' must have the form key=value"
     first = message.splitlines()[0]
     return first if text in first else f"'{text}' cannot be read: {first}"
@@ -62,8 +64,6 @@ def _explain(text: str, message: str) -> str:
 
 def _to_setting(override: Override, text: str, groups: dict[str, tuple[str, ...]]) -> Setting:
     key = override.get_key_element().lstrip("+~").split("@")[0]
-    if override.is_delete():
-        raise ConfigError(f"'{text}' would delete a key; every key is needed, set it to another value instead")
     if key.split(".")[0] == "hydra":
         raise ConfigError(
             f"'{text}' sets Hydra itself, which only composes here; study= and runs_dir= say where runs go"

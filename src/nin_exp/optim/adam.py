@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch.optim import Optimizer
 
 from nin_exp.contracts.model import Network
 from nin_exp.contracts.optim import OptimizerFactory
 from nin_exp.optim.groups import parameter_groups, supports_fused
-from nin_exp.ranges import DropRate, NonNegativeFloat, PositiveFloat, validated
+from nin_exp.ranges import NonNegativeFloat, PositiveFloat, Range, validated
+
+DecayRate = Annotated[float, Range(ge=0, lt=1)]
 
 
 class Adam(OptimizerFactory):
@@ -31,8 +35,8 @@ class Adam(OptimizerFactory):
         self,
         *,
         lr: PositiveFloat,
-        beta1: DropRate,
-        beta2: DropRate,
+        beta1: DecayRate,
+        beta2: DecayRate,
         eps: PositiveFloat,
         amsgrad: bool,
         weight_decay: NonNegativeFloat,

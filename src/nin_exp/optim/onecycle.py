@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import OneCycleLR
 
 from nin_exp.contracts.optim import BuiltSchedule, ScheduleFactory
-from nin_exp.errors import ConfigError
-from nin_exp.ranges import OpenFraction, PositiveFloat, validated
+from nin_exp.ranges import OpenFraction, Range, validated
+
+Divisor = Annotated[float, Range(ge=1)]
 
 
 class OneCycle(ScheduleFactory):
@@ -24,9 +25,6 @@ class OneCycle(ScheduleFactory):
         start_divisor: peak over first learning rate, at least 1.
         end_divisor: first over last learning rate, at least 1.
         anneal: shape of both ways.
-
-    Raises:
-        ConfigError: a divisor below 1.
     """
 
     @validated
@@ -34,13 +32,10 @@ class OneCycle(ScheduleFactory):
         self,
         *,
         warmup_fraction: OpenFraction,
-        start_divisor: PositiveFloat,
-        end_divisor: PositiveFloat,
+        start_divisor: Divisor,
+        end_divisor: Divisor,
         anneal: Literal["cos", "linear"],
     ) -> None:
-        for name, divisor in (("start_divisor", start_divisor), ("end_divisor", end_divisor)):
-            if divisor < 1:
-                raise ConfigError(f"schedule.{name} must lie in [1, inf), got {divisor}; it divides the learning rate")
         self.warmup_fraction = warmup_fraction
         self.start_divisor = start_divisor
         self.end_divisor = end_divisor

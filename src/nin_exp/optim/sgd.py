@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch.optim import Optimizer
 
@@ -9,7 +11,9 @@ from nin_exp.contracts.model import Network
 from nin_exp.contracts.optim import OptimizerFactory
 from nin_exp.errors import ConfigError
 from nin_exp.optim.groups import parameter_groups, supports_fused
-from nin_exp.ranges import DropRate, NonNegativeFloat, PositiveFloat, validated
+from nin_exp.ranges import NonNegativeFloat, PositiveFloat, Range, validated
+
+Momentum = Annotated[float, Range(ge=0, lt=1)]
 
 
 class SGD(OptimizerFactory):
@@ -33,7 +37,7 @@ class SGD(OptimizerFactory):
         self,
         *,
         lr: PositiveFloat,
-        momentum: DropRate,
+        momentum: Momentum,
         nesterov: bool,
         weight_decay: NonNegativeFloat,
         decay_bias_and_norm: bool,

@@ -5,11 +5,9 @@ At a kink the derivative is the one that torch takes: ReLU has 0 at 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
-from nin_exp.reference.layout import Array
+from nin_exp.reference.layout import Array, values_per_image
 from nin_exp.reference.module import Layer
 from nin_exp.reference.parallel import over_batch
 
@@ -18,18 +16,18 @@ class ReLU(Layer):
     """y = max(x, 0): f in NiN's eq. 1 and 2 (Nair and Hinton 2010). Any shape."""
 
     def forward(self, x: Array) -> Array:
-        """y = max(x, 0)."""
+        """``y = max(x, 0)``."""
         y = np.empty_like(x)
-        over_batch(lambda part: np.maximum(x[part], 0, out=y[part]), len(x), _cost(x))
+        over_batch(lambda part: np.maximum(x[part], 0, out=y[part]), len(x), values_per_image(x))
         self.keep(y)
         return y
 
     def backward(self, grad_output: Array) -> Array:
-        """dx = dy where y > 0, else 0."""
+        """``dx = dy`` where y > 0, else 0."""
         (y,) = self.kept()
-        dx = np.empty_like(y)
+        dx: Array = np.empty_like(y)
         # a product with a mask, not np.where: a branch a value is ten times slower on random signs
-        over_batch(lambda part: np.multiply(grad_output[part], y[part] > 0, out=dx[part]), len(y), _cost(y))
+        over_batch(lambda part: np.multiply(grad_output[part], y[part] > 0, out=dx[part]), len(y), values_per_image(y))
         return dx
 
 
@@ -43,24 +41,26 @@ class Sigmoid(Layer):
         return y
 
     def backward(self, grad_output: Array) -> Array:
-        """dx = dy y (1 - y)."""
+        """``dx = dy y (1 - y)``."""
         (y,) = self.kept()
-        return grad_output * y * (1 - y)
+        dx: Array = grad_output * y * (1 - y)
+        return dx
 
 
 class Tanh(Layer):
     """y = tanh x. Any shape."""
 
     def forward(self, x: Array) -> Array:
-        """y = tanh x."""
+        """``y = tanh x``."""
         y: Array = np.tanh(x)
         self.keep(y)
         return y
 
     def backward(self, grad_output: Array) -> Array:
-        """dx = dy (1 - y^2)."""
+        """``dx = dy (1 - y^2)``."""
         (y,) = self.kept()
-        return grad_output * (1 - y * y)
+        dx: Array = grad_output * (1 - y * y)
+        return dx
 
 
 class Softmax(Layer):
@@ -75,13 +75,13 @@ class Softmax(Layer):
 
     def forward(self, x: Array) -> Array:
         """With the maximum subtracted, which changes nothing but the range of e^x."""
-        y = np.exp(x - x.max(axis=self.axis, keepdims=True))
+        y: Array = np.exp(x - x.max(axis=self.axis, keepdims=True))
         y /= y.sum(axis=self.axis, keepdims=True)
         self.keep(y)
         return y
 
     def backward(self, grad_output: Array) -> Array:
-        """dx_k = y_k (dy_k - sum over j of dy_j y_j)."""
+        """``dx_k = y_k (dy_k - sum over j of dy_j y_j)``."""
         (y,) = self.kept()
         dx: Array = y * (grad_output - (grad_output * y).sum(axis=self.axis, keepdims=True))
         return dx
@@ -101,7 +101,7 @@ class LogSoftmax(Layer):
         return y
 
     def backward(self, grad_output: Array) -> Array:
-        """dx_k = dy_k - e^y_k times the sum over j of dy_j."""
+        """``dx_k = dy_k - e^y_k`` times the sum over j of dy_j."""
         (y,) = self.kept()
         dx: Array = grad_output - np.exp(y) * grad_output.sum(axis=self.axis, keepdims=True)
         return dx
@@ -113,10 +113,6 @@ def log_softmax(x: Array, axis: int) -> Array:
     >>> log_softmax(np.array([[1000.0, 0.0]]), axis=1)
     array([[    0., -1000.]])
     """
-    shifted = x - x.max(axis=axis, keepdims=True)
+    shifted: Array = x - x.max(axis=axis, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
     return shifted
-
-
-def _cost(x: Array) -> int:
-    return x.size // max(1, len(x))

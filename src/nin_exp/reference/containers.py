@@ -85,7 +85,8 @@ class Concat(_Container):
     """Branches side by side, their channels one after the other: y = [f_1(x), ..., f_n(x)].
 
     Args:
-        branches: layers, named "0", "1", ..., or one mapping of names to layers. Their results agree in N, H, W.
+        branches: layers, named "0", "1", ..., or one mapping of names to layers. Their results agree in
+            N, H, W.
 
     Source: Szegedy et al. 2015 (Inception), section 4.
     """
@@ -146,7 +147,7 @@ class Residual(_Container):
         return y + aside
 
     def backward(self, grad_output: Array) -> Array:
-        """dx = df(dy) + dg(dy): a sum hands its gradient to both terms."""
+        """``dx = df(dy) + dg(dy)``: a sum hands its gradient to both terms."""
         dx = self.body.backward(grad_output)
         return dx + (grad_output if self.shortcut is None else self.shortcut.backward(grad_output))
 

@@ -9,11 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from nin_exp.reference.geometry import IntPair, Window, pair
+from nin_exp.reference.im2col import Im2col, PlaneIm2col
 from nin_exp.reference.initialisers import torch_default
-from nin_exp.reference.layout import Array, channels_first, channels_last
-from nin_exp.reference.lowering import Im2col, Lowering, Pointwise, RowLowering
+from nin_exp.reference.layout import Array, channels_first, channels_last, values_per_image
+from nin_exp.reference.lowering import Lowering, Pointwise, RowLowering
 from nin_exp.reference.module import Layer, Parameter, check_input
-from nin_exp.reference.parallel import over_batch
+from nin_exp.reference.parallel import MAX_SUMS, over_batch
+
+FEW_CHANNELS = 8
+MANY_PLACES = 128  # a product an image pays from here on
 
 
 class Conv2d(Layer):
@@ -31,7 +35,8 @@ class Conv2d(Layer):
         rng: draws the initial weights, as torch: U(-a, a) with a = 1 / sqrt(C kh kw).
         dtype: of weights, inputs and results.
 
-    Shapes: x ``(N, C, H, W)``; y ``(N, K, H', W')`` with H' = (H + 2 p - kh) // s + 1; weight ``(K, C, kh, kw)``.
+    Shapes: x ``(N, C, H, W)``; y ``(N, K, H', W')`` with H' = (H + 2 p - kh) // s + 1; weight
+    ``(K, C, kh, kw)``.
     """
 
     def __init__(
@@ -55,9 +60,7 @@ class Conv2d(Layer):
         self.weight = self.own_parameters["weight"] = Parameter(torch_default(shape, fan_in, rng, dtype))
         self.bias: Parameter | None = None
         if bias:
-            self.bias = self.own_parameters["bias"] = Parameter(
-                torch_default((out_channels,), fan_in, rng, dtype)
-            )
+            self.bias = self.own_parameters["bias"] = Parameter(torch_default((out_channels,), fan_in, rng, dtype))
 
     def forward(self, x: Array) -> Array:
         """``(N, C, H, W)`` to ``(N, K, H', W')``."""
@@ -72,18 +75,26 @@ class Conv2d(Layer):
             if self.bias is not None:
                 y[part] += self.bias.data
 
-        over_batch(convolve, n, self._cost(y))
+        over_batch(convolve, n, self._cost(y), MAX_SUMS)
         self.keep(images)
         return channels_first(y)
 
     def backward(self, grad_output: Array) -> Array:
-        """db = sum of dy; dW[k, c, u, v] = sum of dy[n, k, i, j] x[n, c, i s + u - p, ...]; dx by the adjoint."""
+        """Each product of y = b + W x gives its factor the other factor times dy.
+
+        db[k] = sum over n, i, j of dy[n, k, i, j]; dW[k, c, u, v] = sum over n, i, j of dy[n, k, i, j]
+        x[n, c, i s + u - p, j s + v - p]; dx is the sum of dy W over the places where x was read.
+        """
         dy = channels_last(grad_output)
         self._accumulate(dy)
         (images,) = self.kept()
         dx = np.empty_like(images)
         lowering, w = self._lowering(dy), self._kernel()
-        over_batch(lambda part: lowering.input_gradient(dy[part], w, dx[part]), len(dy), self._cost(dy))
+
+        def spread(part: slice) -> None:
+            lowering.input_gradient(dy[part], w, dx[part])
+
+        over_batch(spread, len(dy), self._cost(dy), MAX_SUMS)
         return channels_first(dx)
 
     def backward_parameters(self, grad_output: Array) -> None:
@@ -99,24 +110,33 @@ class Conv2d(Layer):
             per_image = dy[part].reshape(len(dy[part]), -1, dy.shape[3]).sum(axis=1)
             return lowering.weight_gradient(images[part], dy[part]), per_image.sum(axis=0)
 
-        sums = over_batch(gradients, len(dy), self._cost(dy))
-        self.weight.accumulate(sum(dw for dw, _ in sums).transpose(3, 2, 0, 1))
+        sums = over_batch(gradients, len(dy), self._cost(dy), MAX_SUMS)
+        self.weight.accumulate(_total([dw for dw, _ in sums]).transpose(3, 2, 0, 1))
         if self.bias is not None:
-            self.bias.accumulate(sum(db for _, db in sums))
+            self.bias.accumulate(_total([db for _, db in sums]))
 
     def _kernel(self) -> Array:
         """The weights as ``(kh, kw, C, K)``, the order of a lowered row."""
         return np.ascontiguousarray(self.weight.data.transpose(2, 3, 1, 0))
 
     def _cost(self, y: Array) -> int:
-        return (
-            y[0].size * self.weight.data[0].size // 16
-        )  # a multiply-add of a product costs less than a loop's
+        # a multiply-add of a product costs less than one of a loop
+        return values_per_image(y) * values_per_image(self.weight.data) // 16
 
     def _lowering(self, y: Array) -> Lowering:
+        """The fastest way of lowering for these sizes; the limits were measured."""
         window = self.window
-        if window.kernel == (1, 1) and window.stride == (1, 1) and window.padding == (0, 0):
+        if window == Window((1, 1), (1, 1), (0, 0)):
             return Pointwise(window)
-        # below some hundred places or a few channels the products per image are too small to be fast
-        large = y.shape[1] * y.shape[2] >= 128 and self.weight.data.shape[1] >= 8
-        return RowLowering(window) if window.stride == (1, 1) and large else Im2col(window)
+        if self.weight.data.shape[1] <= FEW_CHANNELS:
+            return PlaneIm2col(window)
+        many_places = y.shape[1] * y.shape[2] >= MANY_PLACES
+        return RowLowering(window) if window.stride == (1, 1) and many_places else Im2col(window)
+
+
+def _total(parts: list[Array]) -> Array:
+    """The sum of partial sums, in their order."""
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return total

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nin_exp.reference.layout import Array, random_like
+from nin_exp.reference.layout import Array, random_like, values_per_image
 from nin_exp.reference.module import Layer
 from nin_exp.reference.parallel import over_batch
 
@@ -39,7 +39,7 @@ class Dropout(Layer):
         return self._apply(mask, x)
 
     def backward(self, grad_output: Array) -> Array:
-        """dx = dy m / (1 - p), with the mask of the forward pass."""
+        """``dx = dy m / (1 - p)``, with the mask of the forward pass."""
         (mask,) = self.kept()
         return grad_output if mask is None else self._apply(mask, grad_output)
 
@@ -53,7 +53,7 @@ class Dropout(Layer):
             np.multiply(x[part], mask[part], out=y[part])
             y[part] *= scale
 
-        over_batch(drop, len(x), x[0].size)
+        over_batch(drop, len(x), values_per_image(x))
         return y
 
     def _mask(self, x: Array) -> Array:

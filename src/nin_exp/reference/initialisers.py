@@ -83,9 +83,7 @@ def kaiming_uniform(
     return uniform(shape, math.sqrt(6 / _fan(shape, mode)), rng, dtype)
 
 
-def torch_default(
-    shape: Shape, fan_in: int, rng: np.random.Generator, dtype: npt.DTypeLike = np.float32
-) -> Array:
+def torch_default(shape: Shape, fan_in: int, rng: np.random.Generator, dtype: npt.DTypeLike = np.float32) -> Array:
     """U(-a, a), a = 1 / sqrt(fan_in): what torch gives Conv2d and Linear, weights and biases alike."""
     return uniform(shape, 1 / math.sqrt(fan_in), rng, dtype)
 

@@ -8,6 +8,7 @@ Elementwise layers keep whatever layout they are given.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -31,3 +32,8 @@ def random_like(x: Array, rng: np.random.Generator) -> Array:
     axes = sorted(range(x.ndim), key=lambda axis: -x.strides[axis])
     values = rng.random([x.shape[axis] for axis in axes], dtype=np.float32)
     return values.transpose(np.argsort(axes))
+
+
+def values_per_image(batch: Array) -> int:
+    """Number of values that one image has; also of an empty batch."""
+    return math.prod(batch.shape[1:])

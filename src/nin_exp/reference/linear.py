@@ -37,9 +37,7 @@ class Linear(Layer):
         self.weight = self.own_parameters["weight"] = Parameter(weight)
         self.bias: Parameter | None = None
         if bias:
-            self.bias = self.own_parameters["bias"] = Parameter(
-                torch_default((out_features,), in_features, rng, dtype)
-            )
+            self.bias = self.own_parameters["bias"] = Parameter(torch_default((out_features,), in_features, rng, dtype))
 
     def forward(self, x: Array) -> Array:
         """``(N, C)`` to ``(N, K)``."""
@@ -51,7 +49,7 @@ class Linear(Layer):
         return y
 
     def backward(self, grad_output: Array) -> Array:
-        """dW = dy^T x, db = sum over the batch of dy, dx = dy W."""
+        """``dW = dy^T x``, db = the sum of dy over the batch, ``dx = dy W``."""
         self.backward_parameters(grad_output)
         dx: Array = grad_output @ self.weight.data
         return dx

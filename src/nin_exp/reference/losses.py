@@ -89,9 +89,7 @@ class CrossEntropy(Loss):
                 raise ValueError(f"labels must be ({n},) for logits {logits.shape}, got {targets.shape}")
             if targets.min() < 0 or targets.max() >= num_classes:
                 wrong = targets[(targets < 0) | (targets >= num_classes)][0]
-                raise ValueError(
-                    f"labels must lie in [0, {num_classes - 1}] for {num_classes} logits, got {wrong}"
-                )
+                raise ValueError(f"labels must lie in [0, {num_classes - 1}] for {num_classes} logits, got {wrong}")
             q = np.zeros_like(logits)
             q[np.arange(n), targets] = 1
         elif targets.shape == logits.shape:
@@ -106,7 +104,10 @@ class CrossEntropy(Loss):
 
 
 class MSE(Loss):
-    """L = sum of (y - t)^2, divided by the number of values for the mean; dL/dy = 2 (y - t), divided alike."""
+    """L = sum of (y - t)^2, divided by the number of values for the mean; dL/dy = 2 (y - t), divided alike.
+
+    Shapes: any, the same for both.
+    """
 
     def forward(self, predictions: Array, targets: Array) -> float:
         """The loss of values of any one shape.
@@ -128,4 +129,5 @@ def one_hot(labels: npt.NDArray[np.integer], num_classes: int, dtype: npt.DTypeL
     >>> one_hot(np.array([1]), 3)
     array([[0., 1., 0.]], dtype=float32)
     """
-    return np.eye(num_classes, dtype=dtype)[labels]
+    targets: Array = np.eye(num_classes, dtype=dtype)[labels]
+    return targets

@@ -3,9 +3,9 @@
 The contract:
 
 * ``forward`` keeps what ``backward`` needs and never changes its input.
-* ``backward`` takes the gradient of the loss L with respect to the output, returns the one with respect to the
-  input, and *adds* the ones with respect to the parameters to ``Parameter.grad``. It changes no argument, and
-  may be called again. ``zero_grad`` clears.
+* ``backward`` takes the gradient of the loss L with respect to the output, returns the one with respect to
+  the input, and *adds* the ones with respect to the parameters to ``Parameter.grad``. It changes no argument,
+  and may be called again. ``zero_grad`` clears.
 * Results have the dtype of the weights; a layer without weights keeps the dtype of its input.
 """
 
@@ -88,9 +88,7 @@ class Layer(ABC):
             RuntimeError: there was none, or it ran under ``inference``.
         """
         if self._kept is None:
-            raise RuntimeError(
-                f"{type(self).__name__}.backward needs a forward pass first, outside inference()"
-            )
+            raise RuntimeError(f"{type(self).__name__}.backward needs a forward pass first, outside inference()")
         return self._kept
 
     def children(self) -> Mapping[str, Layer]:
@@ -98,16 +96,14 @@ class Layer(ABC):
         return {}
 
     def layers(self, prefix: str = "") -> Iterator[tuple[str, Layer]]:
-        """This layer and all inside it, each with the prefix of its parameters' names."""
+        """Itself and all layers inside, each with the prefix of its parameters' names."""
         yield prefix, self
         for name, child in self.children().items():
             yield from child.layers(f"{prefix}{name}." if name else prefix)
 
     def named_parameters(self) -> dict[str, Parameter]:
         """Every parameter by its dotted name, as torch names it."""
-        return {
-            prefix + name: p for prefix, layer in self.layers() for name, p in layer.own_parameters.items()
-        }
+        return {prefix + name: p for prefix, layer in self.layers() for name, p in layer.own_parameters.items()}
 
     def parameters(self) -> list[Parameter]:
         """Every parameter."""

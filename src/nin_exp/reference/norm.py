@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from nin_exp.reference.layout import Array, channels_first, channels_last
+from nin_exp.reference.layout import Array, channels_first, channels_last, values_per_image
 from nin_exp.reference.module import Layer, Parameter, check_input
 from nin_exp.reference.parallel import over_batch
 
@@ -15,8 +15,8 @@ from nin_exp.reference.parallel import over_batch
 class BatchNorm2d(Layer):
     """y = gamma (x - mu) / sqrt(sigma^2 + eps) + beta for each channel.
 
-    In training mu and sigma^2 are those of the batch (sigma^2 divided by its M = N H W values), and the running
-    ones move towards them: r <- (1 - momentum) r + momentum s, where s is the batch's mean or its unbiased
+    In training mu and sigma^2 are those of the batch (sigma^2 divided by its M = N H W values), and the
+    running ones move towards them: r <- (1 - momentum) r + momentum s, where s is the batch's mean or its unbiased
     variance (divided by M - 1), as in torch. In evaluation the running ones are used.
 
     Args:
@@ -62,14 +62,15 @@ class BatchNorm2d(Layer):
             np.multiply(x_hat[part], self.gamma.data, out=y[part])
             y[part] += self.beta.data
 
-        over_batch(normalise, len(x), images[0].size)
+        over_batch(normalise, len(x), values_per_image(images))
         self.keep(x_hat, inv_std, self.training)
         return channels_first(y)
 
     def backward(self, grad_output: Array) -> Array:
-        """dbeta = sum dy; dgamma = sum dy x^; dx = gamma / sigma (dy - mean(dy) - x^ mean(dy x^)).
+        """Through the batch's mean and variance, which depend on every x.
 
-        In evaluation mu and sigma are constants, and dx = gamma / sigma dy.
+        With x^ the normalised x: dx = gamma / sigma (dy - mean(dy) - x^ mean(dy x^)), dgamma = sum of dy x^, dbeta =
+        sum of dy. In evaluation mu and sigma are constants, and dx = gamma / sigma dy.
         """
         x_hat, inv_std, batch_statistics = self.kept()
         dy = channels_last(grad_output)
@@ -91,14 +92,12 @@ class BatchNorm2d(Layer):
             else:
                 np.multiply(dy[part], scale, out=dx[part])
 
-        over_batch(gradient, len(dy), dy[0].size)
+        over_batch(gradient, len(dy), values_per_image(dy))
         return channels_first(dx)
 
     def _track(self, mu: Array, var: Array, count: int) -> None:
         if count < 2:
-            raise ValueError(
-                "BatchNorm2d must get more than 1 value a channel in training, got 1; use a larger batch"
-            )
+            raise ValueError("BatchNorm2d must get more than 1 value a channel in training, got 1; use a larger batch")
         buffers = self.own_buffers
         buffers["num_batches_tracked"] += 1
         weight = 1 / int(buffers["num_batches_tracked"]) if self.momentum is None else self.momentum
@@ -108,14 +107,17 @@ class BatchNorm2d(Layer):
 
 
 def _channel_sum(values: Callable[[slice], Array], like: Array) -> Array:
-    """Sum ``(N, H, W, C)`` over all but channels, image by image first: one long sum loses digits in float32."""
+    """Sum ``(N, H, W, C)`` over all but the channels.
+
+    Image by image first: one sum over all places would lose digits in float32.
+    """
 
     def add(part: slice) -> Array:
         block = values(part)
         total: Array = block.reshape(len(block), -1, block.shape[3]).sum(axis=1).sum(axis=0)
         return total
 
-    parts = over_batch(add, len(like), like[0].size)
+    parts = over_batch(add, len(like), values_per_image(like))
     return np.sum(parts, axis=0, dtype=like.dtype)
 
 
@@ -128,8 +130,8 @@ def _mean_and_variance(x: Array) -> tuple[Array, Array]:
 class LocalResponseNorm(Layer):
     """b_c = a_c / (k + alpha / n * sum of a_j^2 over the n channels around c)^beta.
 
-    The sum runs over c - n // 2 to c + (n - 1) // 2, cut at the first and last channel. alpha is divided by n,
-    as in torch and Caffe; the paper's own alpha is not.
+    The sum runs over c - n // 2 to c + (n - 1) // 2, cut at the first and last channel. alpha is divided by
+    n, as in torch and Caffe; the paper's own alpha is not.
 
     Args:
         size: n.

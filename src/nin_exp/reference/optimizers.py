@@ -1,4 +1,4 @@
-"""Optimizers with parameter groups. ``step`` changes ``Parameter.data`` in place and reads ``Parameter.grad``.
+"""Optimizers with parameter groups: ``step`` reads ``Parameter.grad``, changes ``Parameter.data`` in place.
 
 A parameter without a gradient (None) is left alone, also by weight decay and momentum, as in torch. Learning
 rates may be changed between steps: ``optimizer.groups[0]["lr"] = 0.01``.
@@ -22,9 +22,7 @@ Group = dict[str, Any]
 class Optimizer(ABC):
     """Steps over groups, each a dictionary with "parameters" and its own settings."""
 
-    def __init__(
-        self, parameters: Iterable[Parameter] | Iterable[Mapping[str, Any]], defaults: dict[str, Any]
-    ) -> None:
+    def __init__(self, parameters: Iterable[Parameter] | Iterable[Mapping[str, Any]], defaults: dict[str, Any]) -> None:
         given = list(parameters)
         groups: list[Mapping[str, Any]] = [g for g in given if isinstance(g, Mapping)]
         if len(groups) < len(given):
@@ -33,9 +31,7 @@ class Optimizer(ABC):
         for group in groups:
             unknown = sorted(group.keys() - defaults.keys() - {"parameters"})
             if unknown:
-                raise ValueError(
-                    f"a group's keys must be parameters or one of {sorted(defaults)}, got {unknown}"
-                )
+                raise ValueError(f"a group's keys must be parameters or one of {sorted(defaults)}, got {unknown}")
             self.groups.append({**defaults, **group, "parameters": list(group["parameters"])})
             _check_settings(self.groups[-1])
         everything = self.parameters()
@@ -57,9 +53,7 @@ class Optimizer(ABC):
         for group in self.groups:
             for parameter in group["parameters"]:
                 if parameter.grad is not None:
-                    self._update(
-                        parameter.data, parameter.grad, self._state.setdefault(id(parameter), {}), group
-                    )
+                    self._update(parameter.data, parameter.grad, self._state.setdefault(id(parameter), {}), group)
 
     @abstractmethod
     def _update(self, w: Array, g: Array, state: StateDict, group: Group) -> None:
@@ -84,9 +78,7 @@ class Optimizer(ABC):
         for key, value in state.items():
             number, _, name = key.partition(".")
             if not number.isdigit() or int(number) >= len(parameters):
-                raise ValueError(
-                    f"the optimizer's state must name one of {len(parameters)} parameters, got '{key}'"
-                )
+                raise ValueError(f"the optimizer's state must name one of {len(parameters)} parameters, got '{key}'")
             parameter = parameters[int(number)]
             if value.shape not in ((), parameter.data.shape):
                 raise ValueError(f"'{key}' must have shape {parameter.data.shape}, got {value.shape}")

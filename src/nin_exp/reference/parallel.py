@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -25,7 +26,7 @@ import numpy as np
 
 T = TypeVar("T")
 
-MAX_PARTS = 8
+MAX_SUMS = 8  # parts that each hold a partial sum
 COST_OF_A_PART = 1 << 19  # element operations; below, handing a part to a thread costs more than it saves
 
 _lock = threading.Lock()
@@ -42,7 +43,7 @@ _num_threads = available_cores()
 
 
 def set_num_threads(num_threads: int) -> None:
-    """Use this many threads from now on (at most 8 help); results stay the same.
+    """Use this many threads from now on (at most 8 help a convolution); results stay the same.
 
     Raises:
         ValueError: fewer than one.
@@ -60,17 +61,22 @@ def get_num_threads() -> int:
     return _num_threads
 
 
-def over_batch(task: Callable[[slice], T], num_images: int, cost_per_image: int) -> list[T]:
+def over_batch(
+    task: Callable[[slice], T], num_images: int, cost_per_image: int, max_parts: int | None = None
+) -> list[T]:
     """Call ``task`` with consecutive slices that cover the batch, in threads; return its results in order.
 
     Args:
         task: works on the images of one slice and writes nothing outside it.
         num_images: size of the batch.
         cost_per_image: element operations an image takes (multiply-adds, or values read and written).
+        max_parts: at most this many slices, where each has a sum of its own; None for small slices, whose
+            temporary arrays stay in a core's cache.
     """
-    parts = max(1, min(MAX_PARTS, num_images, num_images * cost_per_image // COST_OF_A_PART))
+    limit = num_images if max_parts is None else min(num_images, max_parts)
+    parts = max(1, min(limit, num_images * cost_per_image // COST_OF_A_PART))
     bounds = [num_images * i // parts for i in range(parts + 1)]
-    slices = [slice(start, stop) for start, stop in zip(bounds, bounds[1:], strict=False)]
+    slices = [slice(start, stop) for start, stop in itertools.pairwise(bounds)]
     with _one_blas_thread():
         if parts == 1 or _num_threads == 1:
             return [task(part) for part in slices]

@@ -1,7 +1,7 @@
 """Pooling over windows and over whole maps.
 
-Sources: Krizhevsky et al. 2012, section 3.4 (overlapping windows); Lin, Chen and Yan 2014, section 3.2 (global
-average pooling).
+Sources: Krizhevsky et al. 2012, section 3.4 (overlapping windows); Lin, Chen and Yan 2014, section 3.2
+(global average pooling).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from nin_exp.reference.geometry import IntPair, Window, pair
-from nin_exp.reference.layout import Array, channels_first, channels_last
+from nin_exp.reference.layout import Array, channels_first, channels_last, values_per_image
 from nin_exp.reference.module import Layer
 from nin_exp.reference.parallel import over_batch
 
@@ -21,9 +21,7 @@ Tap = tuple[int, tuple[slice, slice], tuple[slice, slice]]
 class _WindowPool(Layer):
     """What the pools over windows share: the geometry."""
 
-    def __init__(
-        self, kernel_size: IntPair, stride: IntPair | None, padding: IntPair, ceil_mode: bool
-    ) -> None:
+    def __init__(self, kernel_size: IntPair, stride: IntPair | None, padding: IntPair, ceil_mode: bool) -> None:
         super().__init__()
         kernel = pair(kernel_size, "kernel_size", 1)
         steps = kernel if stride is None else pair(stride, "stride", 1)
@@ -48,7 +46,8 @@ class MaxPool2d(_WindowPool):
         kernel_size: of the window.
         stride: s; None for the kernel size.
         padding: p, at most half the kernel.
-        ceil_mode: let a last window hang over the edge (NiN's 3/2 pools: 32 to 16 to 8) instead of dropping it.
+        ceil_mode: let a last window hang over the edge instead of dropping it (NiN's 3/2 pools then take 32 to
+            16 to 8).
 
     Shapes: ``(N, C, H, W)`` to ``(N, C, H', W')``. The gradient goes to the first of equal maxima in reading
     order, as in torch.
@@ -71,17 +70,17 @@ class MaxPool2d(_WindowPool):
         y = np.full((n, *places, channels), -np.inf, x.dtype)
         taps = list(self._taps((size[0], size[1]), places))
         if not self.keeps_for_backward:
-            over_batch(lambda part: _maximum(images[part], y[part], taps), n, images[0].size)
+            over_batch(lambda part: _maximum(images[part], y[part], taps), n, len(taps) * values_per_image(y))
             return channels_first(y)
         winner = np.empty(y.shape, np.min_scalar_type(self.window.kernel[0] * self.window.kernel[1]))
         for number, at, _ in reversed(taps):
             winner[:, *at] = number  # the first offset inside the image, should none beat -inf
-        over_batch(lambda part: _winners(images[part], y[part], winner[part], taps), n, images[0].size)
+        over_batch(lambda part: _winners(images[part], y[part], winner[part], taps), n, len(taps) * values_per_image(y))
         self.keep(images.shape, winner)
         return channels_first(y)
 
     def backward(self, grad_output: Array) -> Array:
-        """dx = sum of dy over the windows that a value has won."""
+        """``dx`` is the sum of dy over the windows that a value has won."""
         shape, winner = self.kept()
         dy = channels_last(grad_output)
         dx = np.zeros(shape, dy.dtype)
@@ -91,7 +90,7 @@ class MaxPool2d(_WindowPool):
             for number, at, values in taps:
                 dx[part][:, *values] += dy[part][:, *at] * (winner[part][:, *at] == number)
 
-        over_batch(scatter, len(dy), dx[0].size)
+        over_batch(scatter, len(dy), len(taps) * values_per_image(dy))
         return channels_first(dx)
 
 
@@ -145,12 +144,12 @@ class AvgPool2d(_WindowPool):
                 y[part][:, *at] += images[part][:, *values]
             y[part] /= area
 
-        over_batch(average, n, images[0].size)
+        over_batch(average, n, len(taps) * values_per_image(y))
         self.keep(images.shape)
         return channels_first(y)
 
     def backward(self, grad_output: Array) -> Array:
-        """dx = sum of dy / area over the windows that a value lies in."""
+        """``dx`` is the sum of dy / area over the windows that a value lies in."""
         (shape,) = self.kept()
         dy = channels_last(grad_output)
         dx = np.zeros(shape, dy.dtype)
@@ -162,12 +161,10 @@ class AvgPool2d(_WindowPool):
             for _, at, values in taps:
                 dx[part][:, *values] += share[:, *at]
 
-        over_batch(spread, len(dy), dx[0].size)
+        over_batch(spread, len(dy), len(taps) * values_per_image(dy))
         return channels_first(dx)
 
-    def _area(
-        self, size: list[int] | tuple[int, ...], places: tuple[int, int], dtype: np.dtype[np.generic]
-    ) -> Array:
+    def _area(self, size: list[int] | tuple[int, ...], places: tuple[int, int], dtype: np.dtype[np.generic]) -> Array:
         """Values that count in each window, ``(H', W', 1)``."""
         lengths = []
         for axis in range(2):
@@ -175,7 +172,8 @@ class AvgPool2d(_WindowPool):
             start = np.arange(places[axis]) * s - p
             low, high = (-p, size[axis] + p) if self.count_include_pad else (0, size[axis])
             lengths.append(np.minimum(start + k, high) - np.maximum(start, low))
-        return np.multiply.outer(*lengths)[:, :, np.newaxis].astype(dtype)
+        area: Array = np.multiply.outer(*lengths)[:, :, np.newaxis].astype(dtype)
+        return area
 
 
 class GlobalAvgPool(Layer):
@@ -191,7 +189,7 @@ class GlobalAvgPool(Layer):
         return y
 
     def backward(self, grad_output: Array) -> Array:
-        """dx = dy / (H W) at every place: the sum of a map's gradients is the gradient of its mean."""
+        """``dx = dy / (H W)`` at every place: the sum of a map's gradients is the gradient of its mean."""
         (shape,) = self.kept()
         n, channels, height, width = shape
         share = grad_output / grad_output.dtype.type(height * width)
@@ -215,7 +213,7 @@ class GlobalMaxPool(Layer):
         return np.take_along_axis(maps, winner, axis=2)[:, :, 0]
 
     def backward(self, grad_output: Array) -> Array:
-        """dx = dy at the maximum, 0 elsewhere."""
+        """``dx = dy`` at the maximum, 0 elsewhere."""
         shape, winner = self.kept()
         dx = np.zeros((shape[0], shape[1], shape[2] * shape[3]), grad_output.dtype)
         np.put_along_axis(dx, winner, grad_output[:, :, np.newaxis], axis=2)

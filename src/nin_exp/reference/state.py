@@ -30,10 +30,8 @@ _DTYPES = {
 _NAMES = {np.dtype(code): name for name, code in _DTYPES.items()}
 
 
-def save_state(
-    path: str | Path, state: Mapping[str, Array], metadata: Mapping[str, str] | None = None
-) -> None:
-    """Write a state to ``*.safetensors`` or ``*.npz``; a reader sees the old file or the new one, never a part.
+def save_state(path: str | Path, state: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> None:
+    """Write a state to ``*.safetensors`` or ``*.npz``; readers see the old file or the new one, never a part.
 
     Args:
         path: the suffix decides the format.

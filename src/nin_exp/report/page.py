@@ -51,6 +51,8 @@ SECTIONS: tuple[Callable[[Analysis], Section | None], ...] = (
     methods.section,
     provenance.section,
 )
+# plotly.js holds the style sheet of a map library, and adds it unless an element with its hash as id exists.
+_STYLE_GUARD = re.compile(r"getElementById\(.([0-9a-f]{64}).\)")
 _NEGATIVE = re.compile(r"(^|[\s(])-(?=\d)")
 
 
@@ -72,6 +74,7 @@ def render_page(analysis: Analysis) -> str:
         figure_data=Markup(_json([figure for section in sections for figure in section.figures])),
         style=_inline(style),
         plotly_style=_inline(PLOTLY_STYLE),
+        style_guards=sorted(set(_STYLE_GUARD.findall(scripts[0]))),
         scripts=[_inline(script) for script in scripts],
         policy=_policy([style, PLOTLY_STYLE], scripts),
     )
@@ -86,7 +89,8 @@ def _policy(styles: Iterable[str], scripts: Iterable[str]) -> str:
         [
             "default-src 'none'",
             f"script-src {' '.join(map(_hash, scripts))}",
-            f"style-src {' '.join(map(_hash, styles))}",
+            f"style-src-elem {' '.join(map(_hash, styles))}",
+            "style-src-attr 'unsafe-inline'",  # plotly.js writes style attributes; no template of ours does
             "img-src data: blob:",  # saving a figure draws it through an image
             "base-uri 'none'",
             "form-action 'none'",
@@ -133,8 +137,14 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["minus"] = lambda text: _NEGATIVE.sub("\\1−", str(text))
+    environment.filters["tidy"] = _tidy
     return environment
+
+
+def _tidy(text: object) -> str:
+    """Typeset our own sentences: a true minus sign, and no break between a number and its unit or sign."""
+    signed = _NEGATIVE.sub("\\1−", str(text))
+    return signed.replace("p = ", "p\u00a0=\u00a0").replace("p < ", "p\u00a0<\u00a0").replace(" %", "\u00a0%")
 
 
 def _finalize(value: Any) -> Any:

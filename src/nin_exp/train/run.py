@@ -7,7 +7,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from nin_exp.records.redact import redact, redact_text
 from nin_exp.train.loggers import Mirrors
 from nin_exp.train.provenance import git_state, versions
 from nin_exp.train.session import Session
-from nin_exp.train.signals import StopRequest
+from nin_exp.train.signals import Stopped, StopRequest
 from nin_exp.train.state import Progress
 
 log = logging.getLogger("nin_exp")
@@ -75,39 +75,35 @@ def _train(job: Job, config: ExperimentConfig, threads: int, stop: StopRequest, 
         log.info("%s", " ".join(f"{k}={v:.6g}" for k, v in progress.rows[-1].items()))
         on_epoch(progress, rate)
 
-    exit_code = 1
-    summary: dict[str, Any] = {}
+    ending = _Ending()
     try:
         outcome = session.run(ended_epoch)
-        record = _record(job, config, started, clock, session, status="done", exit_code=0, error=None, outcome=outcome)
+        record = _record(job, config, started, clock, session, outcome)
         record.write(job.run_dir)
-        exit_code, summary = 0, {**record.metrics, "params_total": record.params_total}
+        ending = _Ending(0, {**record.metrics, "params_total": record.params_total})
         return record
     except Exception as error:
         failure = _as_failure(error)
-        exit_code = failure.exit_code
+        ending = _Ending(failure.exit_code)
         log.exception("the run failed")
-        status = "diverged" if isinstance(failure, DivergedError) else "failed"
         with contextlib.suppress(StorageError):
-            _record(
-                job,
-                config,
-                started,
-                clock,
-                session,
-                status=status,
-                exit_code=exit_code,
-                error=str(failure),
-                outcome={},
-            ).write(job.run_dir)
+            _record(job, config, started, clock, session, {}, failure).write(job.run_dir)
         if failure is error:
             raise
         raise failure from error
-    except BaseException as error:  # a stop request: mirrors are told, no record is written
-        exit_code = getattr(error, "exit_code", 1)
+    except Stopped as stopped:  # mirrors are told, no record is written
+        ending = _Ending(stopped.exit_code)
         raise
     finally:
-        mirrors.finish(summary, exit_code)
+        mirrors.finish(ending.summary, ending.exit_code)
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """What the mirrors are told at the end."""
+
+    exit_code: int = 1
+    summary: dict[str, Any] = field(default_factory=dict)
 
 
 def _as_failure(error: Exception) -> NinExpError:
@@ -128,18 +124,15 @@ def _record(
     started: datetime,
     clock: float,
     session: Session,
-    *,
-    status: Any,
-    exit_code: int,
-    error: str | None,
     outcome: dict[str, Any],
+    failure: NinExpError | None = None,
 ) -> Record:
     earlier = sum(t["train_seconds"] + t["eval_seconds"] for t in session.resumed_times)
     return Record(
         job_id=job.job_id,
         study=job.study,
-        status=status,
-        exit_code=exit_code,
+        status="done" if failure is None else "diverged" if isinstance(failure, DivergedError) else "failed",
+        exit_code=0 if failure is None else failure.exit_code,
         config_hash=job.config_hash,
         group_hash=job.group_hash,
         seed=config.seed,
@@ -157,7 +150,7 @@ def _record(
         versions=versions(),
         command=redact_text(job.command),
         seeds={n: getattr(config, f"{n}_seed") for n in ("split", "init", "order", "augment")},
-        error=None if error is None else redact_text(error),
+        error=None if failure is None else redact_text(str(failure)),
         **session.facts(),
     )
 

@@ -104,9 +104,7 @@ class Session:
             "channels_last": config.trainer.channels_last,
         }
         augment = build_augment(config, self.job.allowed_packages)
-        train = BatchLoader(
-            data.train, batch_size=config.trainer.batch_size, shuffle=True, augment=augment, **shared
-        )
+        train = BatchLoader(data.train, batch_size=config.trainer.batch_size, shuffle=True, augment=augment, **shared)
         evaluation = [
             BatchLoader(split, batch_size=config.trainer.eval_batch_size, shuffle=False, augment=None, **shared)
             for split in (data.val, data.test)

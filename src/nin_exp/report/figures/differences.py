@@ -25,20 +25,22 @@ def differences_figure(contrasts: Sequence[Contrast], comparison: Comparison) ->
     if not shown:
         return None
     metric = Metric(comparison.metric)
-    limit, is_cut = _limit(shown, comparison, metric)
+    extent, is_cut = _extent(shown, comparison, metric)
     confidence = percent(1 - comparison.alpha)
     widened = [c.outcome.effect.widened if c.outcome.effect else None for c in shown]
     plain = [c.outcome.effect.interval if c.outcome.effect else None for c in shown]
     several = len(contrasts) > 1
     data = [_seeds(shown, metric)]
+    legend = [("diamond", "mean"), ("dot", "one seed"), ("thick", f"{confidence} interval")]
     if several:
-        data.append(_bars(widened, metric, f"{confidence} interval, all contrasts together", width=2))
-    data += [_bars(plain, metric, f"{confidence} interval", width=7), _means(shown, metric)]
+        data.append(_bars(widened, metric, width=2))
+        legend.append(("thin", f"{confidence} for all contrasts together"))
+    data += [_bars(plain, metric, width=7), _means(shown, metric)]
     unit = "points" if metric.is_accuracy else metric.key
-    x = axis(f"difference in {metric.label}, {unit}", range=[-limit, limit], zeroline=True, zerolinecolor="--axis")
+    x = axis(f"difference in {metric.label}, {unit}", range=extent, zeroline=True, zerolinecolor="--axis")
     y = axis("", range=[-len(shown) + 0.35, 0.85], showticklabels=False, showgrid=False, showline=False)
     annotations = [note for row, contrast in enumerate(shown) for note in _labels(row, contrast)]
-    figure_layout = layout(x, {**y, "fixedrange": True}, has_legend=True, annotations=annotations)
+    figure_layout = layout(x, {**y, "fixedrange": True}, has_legend=False, annotations=annotations)
     figure_layout["shapes"] = [_rope(comparison, metric)]
     cut = " Intervals that reach beyond the picture are cut." if is_cut else ""
     baseline = plain_text(comparison.baseline)
@@ -46,23 +48,29 @@ def differences_figure(contrasts: Sequence[Contrast], comparison: Comparison) ->
         key="differences",
         title="Paired differences",
         caption=(
-            f"Right of zero an arm is better than {baseline}, left of it worse. Inside the shaded band, "
-            f"±{metric.threshold(comparison.rope)}, a difference does not matter in practice.{cut}"
+            f"Right of zero an arm is better than {baseline}, left of it worse. The verdict asks where the "
+            f"{'thin' if several else 'thick'} line lies against the shaded band.{cut}"
         ),
         description=" ".join(outcome_sentence(contrast, comparison).text for contrast in shown),
         data=data,
         layout=figure_layout,
-        height=96 + ROW_HEIGHT * len(shown),
+        height=66 + ROW_HEIGHT * len(shown),
+        legend=(*legend, ("band", f"no difference in practice, ±{metric.threshold(comparison.rope)}")),
     )
 
 
-def _limit(contrasts: Sequence[Contrast], comparison: Comparison, metric: Metric) -> tuple[float, bool]:
-    points = [abs(a - b) for c in contrasts for a, b in _scores(c)]
+def _extent(contrasts: Sequence[Contrast], comparison: Comparison, metric: Metric) -> tuple[list[float], bool]:
+    """Range of the axis, and whether an interval is cut by it; zero and the region always lie inside."""
+    points = [a - b for c in contrasts for a, b in _scores(c)]
     intervals = [c.outcome.effect.widened for c in contrasts if c.outcome.effect and c.outcome.effect.widened]
-    ends = [abs(end) for interval in intervals for end in (interval.low, interval.high)]
-    least = max([*points, 1.5 * comparison.rope, 1e-9])
-    limit = max(least, min(max(ends, default=0.0), INTERVAL_REACH * least))
-    return 1.08 * limit * metric.scale, max(ends, default=0.0) > 1.08 * limit
+    ends = [end for interval in intervals for end in (interval.low, interval.high)]
+    edge = max(1.5 * comparison.rope, 1e-9)
+    reach = INTERVAL_REACH * max([edge, *map(abs, points)])
+    low = min([-edge, *points, *(max(end, -reach) for end in ends)])
+    high = max([edge, *points, *(min(end, reach) for end in ends)])
+    margin = 0.05 * (high - low)
+    is_cut = any(abs(end) > reach for end in ends)
+    return [(low - margin) * metric.scale, (high + margin) * metric.scale], is_cut
 
 
 def _scores(contrast: Contrast) -> list[tuple[float, float]]:
@@ -79,7 +87,6 @@ def _seeds(contrasts: Sequence[Contrast], metric: Metric) -> Trace:
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": "one seed",
         "x": numbers(x),
         "y": y,
         "text": text,
@@ -88,7 +95,7 @@ def _seeds(contrasts: Sequence[Contrast], metric: Metric) -> Trace:
     }
 
 
-def _bars(intervals: Sequence[Interval | None], metric: Metric, name: str, *, width: int) -> Trace:
+def _bars(intervals: Sequence[Interval | None], metric: Metric, *, width: int) -> Trace:
     x: list[float | None] = []
     y: list[float | None] = []
     for row, interval in enumerate(intervals):
@@ -98,7 +105,6 @@ def _bars(intervals: Sequence[Interval | None], metric: Metric, name: str, *, wi
     return {
         "type": "scatter",
         "mode": "lines",
-        "name": name,
         "x": numbers(x),
         "y": y,
         "hoverinfo": "skip",
@@ -111,7 +117,6 @@ def _means(contrasts: Sequence[Contrast], metric: Metric) -> Trace:
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": "mean",
         "x": numbers(None if e is None else e.mean * metric.scale for e in effects),
         "y": [-row for row in range(len(contrasts))],
         "text": [f"mean {metric.difference(None if e is None else e.mean, 2, plus=True)}" for e in effects],

@@ -28,6 +28,8 @@ class Figure:
         key: part of its id in the page; letters, digits and dashes.
         description: what a reader who cannot see it is told.
         height: in CSS pixels.
+        legend: what the marks mean, as glyph and words; empty where the figure itself holds a legend. The glyphs are
+            drawn by the style sheet: dot, diamond, thick, thin, band.
     """
 
     key: str
@@ -37,6 +39,7 @@ class Figure:
     data: list[Trace]
     layout: dict[str, Any]
     height: int
+    legend: tuple[tuple[str, str], ...] = ()
 
 
 def arm_colour(index: int) -> str:
@@ -67,7 +70,8 @@ def numbers(values: Iterable[float | None]) -> list[float | None]:
 def axis(title: str, **settings: Any) -> dict[str, Any]:
     """An axis in the page's style."""
     return {
-        "title": {"text": plotly_text(title, longest=80), "standoff": 8},
+        "title": {"text": plotly_text(title, longest=80), "standoff": 8, "font": {"size": 13}},
+        "ticks": "",
         "gridcolor": "--grid",
         "linecolor": "--axis",
         "tickcolor": "--axis",

@@ -34,6 +34,7 @@ def _columns(confidence: str) -> tuple[Column, ...]:
     return (
         Column("arm", is_number=False),
         Column("block", is_number=False),
+        Column("verdict", is_number=False),
         Column("pairs", hint="complete pairs, of those planned"),
         Column("mean"),
         Column(f"{confidence} interval", hint="paired t interval of this contrast alone"),
@@ -44,7 +45,6 @@ def _columns(confidence: str) -> tuple[Column, ...]:
         Column("P(better)", hint="share of seeds on which the arm beats the baseline, a tie counting half"),
         Column("correlation", hint="of the two arms over the seeds"),
         Column("width", hint="of the paired interval by the unpaired one; under 1, sharing seeds paid"),
-        Column("verdict", is_number=False),
     )
 
 
@@ -54,9 +54,9 @@ def _row(contrast: Contrast, metric: Metric) -> tuple[TableCell, ...]:
     complete, planned = contrast.count("complete"), len(contrast.pairs)
     pairs = TableCell(str(complete), sort=complete, note="" if complete == planned else f"of {planned}")
     verdict = TableCell(BADGES[label], tone=label, is_strong=label in ("better", "worse"))
-    start = (TableCell(contrast.arm), TableCell(contrast.block), pairs)
+    start = (TableCell(contrast.arm), TableCell(contrast.block), verdict, pairs)
     if effect is None:
-        return (*start, *(TableCell("–", sort=float("-inf")) for _ in range(9)), verdict)
+        return (*start, *(TableCell("–", sort=float("-inf")) for _ in range(9)))
     decimals = 2 if effect.widened is None else max(2, metric.decimals(effect.widened.width))
     return (
         *start,
@@ -69,7 +69,6 @@ def _row(contrast: Contrast, metric: Metric) -> tuple[TableCell, ...]:
         _plain(effect.p_arm_above),
         _plain(effect.correlation),
         _plain(effect.width_ratio),
-        verdict,
     )
 
 

@@ -13,6 +13,12 @@ from nin_exp.stats.chance import GUESSING_ERROR
 from nin_exp.stats.planning import POWER
 from nin_exp.stats.sign_flip import MAX_EXACT_PAIRS
 
+CHANCE_RULE = (
+    " No verdict is given where an arm's mean is no higher than what guessing at the rate of the most frequent class "
+    f"exceeds with probability {GUESSING_ERROR:g} (binomial). Diverged runs have no score: their pairs are counted, "
+    "and the verdict is given a second time with them at chance."
+)
+
 
 def section(analysis: Analysis) -> Section:
     """Design, data and statistics of the study."""
@@ -72,20 +78,13 @@ def _statistics(comparison: Comparison, n_contrasts: int) -> str:
         if n_contrasts > 1
         else f"at {confidence}"
     )
+    chance_rule = CHANCE_RULE if metric.is_accuracy else ""
     return (
         f"A verdict compares the paired t interval of the difference in {metric.label}, {widened}, with ±{threshold}, "
         "the region of practical equivalence: better above it, worse below, same inside, else undecided. The p-values "
-        f"are of the two-sided sign-flip permutation test, exact up to {MAX_EXACT_PAIRS} differing pairs, and adjusted "
-        f"by Holm's method. Further seeds are those at which the interval would decide with probability {POWER:g}, were "
-        f"the observed mean and standard deviation the true ones.{_chance_rule() if metric.is_accuracy else ''}"
-    )
-
-
-def _chance_rule() -> str:
-    return (
-        " No verdict is given where an arm's mean is no higher than what guessing at the rate of the most frequent class "
-        f"exceeds with probability {GUESSING_ERROR:g} (binomial). Diverged runs have no score: their pairs are counted, "
-        "and the verdict is given a second time with them at chance."
+        f"are of the two-sided sign-flip permutation test, exact up to {MAX_EXACT_PAIRS} differing pairs, adjusted by "
+        f"Holm's method. Further seeds are those at which the interval would decide with probability {POWER:g}, were "
+        f"the observed mean and standard deviation the true ones.{chance_rule}"
     )
 
 

@@ -59,8 +59,9 @@ def _flags(analysis: Analysis) -> Table | None:
 
 
 def _failure(run: Run) -> dict[str, Any]:
-    error = shorten(redact(run.problem or "no error was recorded"))
-    first, _, rest = error.strip().partition("\n")
+    error = shorten(redact(run.problem or ""))
+    lines = [line for line in error.splitlines() if line.strip()]
+    is_traceback = lines[0].startswith("Traceback") if lines else False
     return {
         "arm": run.job.arm,
         "block": run.job.block,
@@ -69,8 +70,8 @@ def _failure(run: Run) -> dict[str, Any]:
         "state": run.state,
         "state_name": STATES[run.state],
         "exit_code": None if run.record is None else run.record.exit_code,
-        "error": first,
-        "whole_error": error if rest else "",
+        "error": "no error was recorded" if not lines else lines[-1] if is_traceback else lines[0],
+        "whole_error": error if len(lines) > 1 else "",
     }
 
 

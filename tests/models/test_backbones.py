@@ -101,6 +101,27 @@ def test_parameter_counts_of_each_backbone(
     assert sum(parameter.numel() for parameter in network.parameters()) == total
 
 
+@pytest.mark.parametrize(("name", "kind"), [("lenet", nn.Tanh), ("lenet_caffe", nn.ReLU), ("conv_fc", nn.Tanh)])
+def test_layers_of_lenets(choose: Callable[..., Backbone], name: str, kind: type[nn.Module]) -> None:
+    pool = nn.AvgPool2d if name == "lenet" else nn.MaxPool2d
+    assert [type(layer) for layer in choose("backbone", name, MNIST).children()] == [nn.Conv2d, kind, pool] * 2
+
+
+def test_activation_of_the_mlp_backbone(choose: Callable[..., Backbone]) -> None:
+    layers = choose("backbone", "mlp", MNIST, activation="sigmoid").get_submodule("layers").children()
+    assert [type(layer) for layer in layers] == [nn.Linear, nn.Sigmoid] * 2
+
+
+def test_rounding_and_dropout_of_nin_imagenet(choose: Callable[..., Backbone]) -> None:
+    """224 without padding: 54, then 27, 13, 6 rounded up, against 26, 12, 5."""
+    with torch.device("meta"):
+        up = choose("backbone", "nin_imagenet", LARGE, paddings=[0, 2, 1], ceil_mode=True)
+        down = choose("backbone", "nin_imagenet", LARGE, paddings=[0, 2, 1], dropouts=[0.1, 0.2, 0.3])
+    assert up.out_spec(LARGE) == FeatureSpec(384, 6, 6)
+    assert down.out_spec(LARGE) == FeatureSpec(384, 5, 5)
+    assert [layer.p for layer in down.modules() if isinstance(layer, nn.Dropout)] == [0.1, 0.2, 0.3]
+
+
 def test_five_by_five_branches_are_five_by_five(choose: Callable[..., Backbone]) -> None:
     """The reduction to 1x1 windows in a published port loses the receptive field."""
     with torch.device("meta"):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -93,11 +94,19 @@ def test_dropout_acts_in_training_only_and_before_the_linear_layer(features: Ten
 
 
 def test_mlp_layers_are_alexnets() -> None:
-    head = MLP(FeatureSpec(256, 6, 6), 1000, block, hidden=[32, 16], activation="relu", dropout=0.5)
+    head = MLP(FeatureSpec(256, 6, 6), 1000, block, hidden=[32, 16], activation="relu", dropout=0.4)
     kinds = [type(layer).__name__ for layer in head.modules() if not list(layer.children())]
     assert kinds == ["FixedFlatten", *["Linear", "ReLU", "Dropout"] * 2, "Linear"]
     sizes = [(layer.in_features, layer.out_features) for layer in head.modules() if isinstance(layer, nn.Linear)]
     assert sizes == [(9216, 32), (32, 16), (16, 1000)]
+    assert [layer.p for layer in head.modules() if isinstance(layer, nn.Dropout)] == [0.4, 0.4]
+
+
+@pytest.mark.parametrize(("activation", "kind"), [("relu", nn.ReLU), ("tanh", nn.Tanh), ("sigmoid", nn.Sigmoid)])
+def test_mlp_activation(activation: Any, kind: type[nn.Module]) -> None:
+    head = MLP(SPEC, 7, block, hidden=[32, 16], activation=activation, dropout=0.0)
+    kinds = [type(layer) for layer in head.hidden if not isinstance(layer, (nn.Linear, nn.Dropout))]
+    assert kinds == [kind, kind]
 
 
 def test_every_head_names_its_last_layer(choose: Callable[..., Head], head_name: str) -> None:

@@ -72,7 +72,10 @@ def test_gap_gives_the_last_layer_factor_to_the_class_maps(network_of: Callable[
 
 
 def test_shared_parameters_stand_once(network: Network) -> None:
-    network.backbone.add_module("twin", network.get_submodule("backbone.block1.conv"))
+    twin = nn.Conv2d(3, 8, 5, bias=False)
+    twin.weight = network.get_parameter("backbone.block1.conv.weight")
+    network.backbone.add_module("twin", twin)
+    network.backbone.add_module("same", network.get_submodule("backbone.block2"))
     assert len(settings_of(network)) == len(list(network.parameters()))
 
 

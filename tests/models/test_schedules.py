@@ -110,6 +110,14 @@ def test_onecycle_of_any_length(total_steps: int, warmup: float) -> None:
     assert all(0 < rates[0] <= RATES[0] * (1 + 1e-9) for rates in used)
 
 
+@pytest.mark.parametrize(("total_steps", "warmup"), [(1, 0.5), (2, 0.5), (4, 0.25), (10, 0.1)])
+def test_onecycle_with_a_warm_up_of_no_steps(total_steps: int, warmup: float) -> None:
+    """torch divides by the steps of the warm-up less one: zero here."""
+    factory = OneCycle(warmup_fraction=warmup, start_divisor=25.0, end_divisor=1e4, anneal="cos")
+    used = rates_used(factory, total_steps, 1)
+    assert used[0] == pytest.approx([rate / 25 for rate in RATES])
+
+
 def test_onecycle_leaves_momentum_alone(choose: Callable[..., ScheduleFactory]) -> None:
     optimizer = optimizer_with()
     choose("schedule", "onecycle").build(optimizer, total_steps=10, steps_per_epoch=5)

@@ -76,6 +76,12 @@ def test_macs_are_torchvisions(
     assert measure(backbone, head, LARGE, 1000, **overrides).macs / 1e9 == pytest.approx(billions, abs=0.0005)
 
 
+def test_macs_of_a_locally_connected_layer(measure: Callable[..., NetworkSummary]) -> None:
+    """16 places, 10 maps, windows of 64 * 9: as many as a convolution, though each place has its own weights."""
+    rows = {layer.name: layer for layer in measure("conv_net", "gap", CIFAR).layers}
+    assert rows["head.maps.weights"].macs == 16 * 10 * 64 * 9
+
+
 def test_rows_of_the_table(measure: Callable[..., NetworkSummary]) -> None:
     rows = {layer.name: layer for layer in measure("nin", "gap", CIFAR).layers}
     conv = rows["backbone.block2.conv"]

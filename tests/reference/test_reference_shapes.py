@@ -139,7 +139,7 @@ def test_inputs_that_do_not_fit_are_refused():
         conv(np.zeros((2, 4, 8, 8), np.float32))
     with pytest.raises(ValueError, match="Conv2d must get float32 as its weights, got float64"):
         conv(np.zeros((2, 3, 8, 8)))
-    with pytest.raises(ValueError, match="a 3x3 window with padding .* must fit its image, got 2x9"):
+    with pytest.raises(ValueError, match=r"a 3x3 window with padding .* must fit its image, got 2x9"):
         conv(np.zeros((2, 3, 2, 9), np.float32))
 
 

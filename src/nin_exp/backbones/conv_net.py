@@ -62,7 +62,7 @@ class ConvNet(ChainBackbone):
             conv = nn.Conv2d(in_channels, channels, kernel_size, padding=kernel_size // 2)
             self.add_module(f"conv{index}", conv)
             self.add_module(f"relu{index}", nn.ReLU(inplace=True))
-            self.add_module(f"pool{index}", pooling(kind, kernel=3, stride=2, padding=0, ceil_mode=True))
+            self.add_module(f"pool{index}", pooling(kind, kernel=3, stride=2, ceil_mode=True))
             in_channels = channels
         self.local_maps = local_maps
         self._features = FeatureSpec(scaled[-1], *trace_size(self.windows(), in_spec.height, in_spec.width))

@@ -59,5 +59,5 @@ class LeNet(ChainBackbone):
             kernel, padding = kernel_sizes[index - 1], paddings[index - 1]
             self.add_module(f"conv{index}", nn.Conv2d(in_channels, channels, kernel, padding=padding))
             self.add_module(f"{activation}{index}", activation_layer(activation))
-            self.add_module(f"pool{index}", pooling(pool_kind, kernel=2, stride=2, padding=0, ceil_mode=False))
+            self.add_module(f"pool{index}", pooling(pool_kind, kernel=2, stride=2, ceil_mode=False))
             in_channels = channels

@@ -66,23 +66,13 @@ class NIN(ChainBackbone):
         in_channels = in_spec.channels
         for index, (channels, kernel) in enumerate(zip(scaled, kernel_sizes, strict=True), start=1):
             block = MLPConv(
-                in_channels,
-                channels,
-                kernel_size=kernel,
-                stride=1,
-                padding=kernel // 2,
-                batch_norm=batch_norm,
+                in_channels, channels, kernel_size=kernel, stride=1, padding=kernel // 2, batch_norm=batch_norm
             )
             self.add_module(f"block{index}", block)
             in_channels = channels[-1]
             if index < len(scaled):
-                pool = pooling(
-                    pool_kinds[index - 1],
-                    kernel=pool_kernel,
-                    stride=pool_stride,
-                    padding=0,
-                    ceil_mode=ceil_mode,
-                )
+                kind = pool_kinds[index - 1]
+                pool = pooling(kind, kernel=pool_kernel, stride=pool_stride, ceil_mode=ceil_mode)
                 self.add_module(f"pool{index}", pool)
                 self.add_module(f"dropout{index}", dropout_layer(dropout, per_channel=channel_dropout))
 

@@ -7,11 +7,11 @@ from typing import Literal
 from torch import nn
 
 
-def pooling(kind: Literal["max", "avg"], *, kernel: int, stride: int, padding: int, ceil_mode: bool) -> nn.Module:
+def pooling(kind: Literal["max", "avg"], *, kernel: int, stride: int, ceil_mode: bool) -> nn.Module:
     """A max or average pool. In ceil mode an average divides by the pixels inside the image alone."""
     if kind == "max":
-        return nn.MaxPool2d(kernel, stride, padding, ceil_mode=ceil_mode)
-    return nn.AvgPool2d(kernel, stride, padding, ceil_mode=ceil_mode)
+        return nn.MaxPool2d(kernel, stride, ceil_mode=ceil_mode)
+    return nn.AvgPool2d(kernel, stride, ceil_mode=ceil_mode)
 
 
 def dropout(rate: float, *, per_channel: bool) -> nn.Module:

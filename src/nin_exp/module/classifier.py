@@ -65,7 +65,8 @@ class Classifier(pl.LightningModule):
             self.example_count += len(labels)
         return loss
 
-    def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
+    def step_batch_schedule(self) -> None:
+        """Move a step-wise schedule; before a checkpoint of the same batch is taken."""
         if self.schedule is not None and self.schedule.interval == "step":
             self.schedule.scheduler.step()
 

@@ -135,6 +135,8 @@ class Residual(_Container):
     def __init__(
         self, body: Layer, shortcut: Layer | None = None, names: tuple[str, str] = ("body", "shortcut")
     ) -> None:
+        if names[0] == names[1]:
+            raise ValueError(f"body and shortcut must have different names, got '{names[0]}' twice")
         super().__init__({names[0]: body} if shortcut is None else {names[0]: body, names[1]: shortcut})
         self.body, self.shortcut = body, shortcut
 

@@ -107,7 +107,7 @@ class Conv2d(Layer):
 
         def gradients(part: slice) -> tuple[Array, Array]:
             # sums over one image first: one sum over all places would lose digits in float32
-            per_image = dy[part].reshape(len(dy[part]), -1, dy.shape[3]).sum(axis=1)
+            per_image = dy[part].sum(axis=(1, 2))
             return lowering.weight_gradient(images[part], dy[part]), per_image.sum(axis=0)
 
         sums = over_batch(gradients, len(dy), self._cost(dy), MAX_SUMS)

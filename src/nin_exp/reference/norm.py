@@ -113,8 +113,7 @@ def _channel_sum(values: Callable[[slice], Array], like: Array) -> Array:
     """
 
     def add(part: slice) -> Array:
-        block = values(part)
-        total: Array = block.reshape(len(block), -1, block.shape[3]).sum(axis=1).sum(axis=0)
+        total: Array = values(part).sum(axis=(1, 2)).sum(axis=0)
         return total
 
     parts = over_batch(add, len(like), values_per_image(like))

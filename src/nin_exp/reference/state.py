@@ -73,7 +73,8 @@ def load_state(path: str | Path) -> StateDict:
     if source.suffix != ".npz":
         raise ValueError(f"a state's file must end in .safetensors or .npz, got '{source.name}'")
     try:
-        with np.load(source, allow_pickle=False) as archive:
+        # opened here, since np.load leaves the file open when it is no archive
+        with source.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (zipfile.BadZipFile, ValueError, EOFError, KeyError) as error:
         raise ValueError(f"'{source}' must be a whole .npz of plain arrays: {error}") from error

@@ -50,11 +50,16 @@ def _scope(effects: Sequence[PairedEffect], comparison: Comparison) -> str:
     if max(counts) < 2:
         return "One pair of runs a contrast gives no interval, and so no verdict."
     pairs = f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
-    together = f"all {effects[0].n_contrasts} intervals hold together" if effects[0].n_contrasts > 1 else "it holds"
+    n_contrasts = effects[0].n_contrasts
     confidence = percent(1 - comparison.alpha)
+    if n_contrasts == 1:
+        return (
+            f"The interval rests on {pairs} paired seeds. Its {confidence} confidence is about new seeds, "
+            "on the same test examples."
+        )
     return (
-        f"Each interval rests on {pairs} paired seeds, and with {confidence} confidence {together}: "
-        "for new seeds, on the same test examples."
+        f"Each interval rests on {pairs} paired seeds. With {confidence} confidence all {n_contrasts} hold together, "
+        "for new seeds on the same test examples."
     )
 
 

@@ -60,7 +60,7 @@ def outcome_sentence(contrast: Contrast, comparison: Comparison) -> Sentence:
     outcome, metric = contrast.outcome, Metric(comparison.metric)
     text = f"{where(contrast.block)}{_statement(contrast, outcome, comparison)}"
     remarks = [
-        *_more_seeds(outcome),
+        *_more_seeds(outcome, metric.threshold(comparison.rope)),
         *(_remark(note, contrast) for note in outcome.verdict.notes),
     ]
     remarks += [f"{num} of the runs of {arm} {_are(num)} flagged {flag}." for arm, flag, num in contrast.flagged]
@@ -133,12 +133,12 @@ def _decimals(outcome: Outcome, metric: Metric) -> int:
     return metric.decimals(effect.widened.width)
 
 
-def _more_seeds(outcome: Outcome) -> list[str]:
+def _more_seeds(outcome: Outcome, threshold: str) -> list[str]:
     further = outcome.verdict.further
     if further is None:
         return []
     if further.is_bound:
-        return [f"It would take more than {further.pairs} further seeds to decide: the mean lies near the edge."]
+        return [f"It would take more than {further.pairs} further seeds to decide: the mean lies near ±{threshold}."]
     seeds = f"{further.pairs} more seed{'s' if further.pairs > 1 else ''}"
     if is_lower_limit(outcome):
         return [f"At least {seeds} {_are(further.pairs)} needed."]

@@ -68,6 +68,7 @@ class RunCallback(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         run = self.run
+        run.module.step_batch_schedule()
         run.progress.step += 1
         run.progress.batch += 1
         run.throughput.count(len(batch[1]))

@@ -181,10 +181,17 @@ def _locked(run_dir: Path) -> Iterator[None]:
         lock.release()
 
 
+class _RedactingFormatter(logging.Formatter):
+    """Libraries quote settings in their errors, secrets included."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact_text(super().format(record))
+
+
 @contextlib.contextmanager
 def _logged(run_dir: Path) -> Iterator[None]:
     handler = logging.FileHandler(run_dir / "log.txt", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_RedactingFormatter("%(asctime)s %(levelname)s %(message)s"))
     root = logging.getLogger()
     level = log.level
     log.setLevel(logging.INFO)

@@ -18,7 +18,7 @@ from numpy.lib import format as npy
 
 from nin_exp.contracts.data import ImageArrays, LoadedData
 from nin_exp.data.validate import RawSplit
-from nin_exp.errors import DataError, nearest
+from nin_exp.errors import DataError
 from nin_exp.records.files import atomic_write
 
 _READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -34,7 +34,7 @@ def read_npz(path: Path) -> tuple[RawSplit, RawSplit | None, tuple[str, ...] | N
     keys = read_shapes(path)
     for needed in ("x_train", "y_train"):
         if needed not in keys:
-            raise DataError(f"{path}: key {needed} is missing.{nearest(needed, keys)}")
+            raise DataError(f"{path}: key {needed} is missing, got {', '.join(sorted(keys)[:8]) or 'no array'}; rename it")
     if ("x_test" in keys) != ("y_test" in keys):
         lacking = "y_test" if "x_test" in keys else "x_test"
         raise DataError(f"{path}: key {lacking} is missing; give both x_test and y_test, or neither")

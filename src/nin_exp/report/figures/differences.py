@@ -26,16 +26,7 @@ def differences_figure(contrasts: Sequence[Contrast], comparison: Comparison) ->
         return None
     metric = Metric(comparison.metric)
     extent, is_cut = _extent(shown, comparison, metric)
-    confidence = percent(1 - comparison.alpha)
-    widened = [c.outcome.effect.widened if c.outcome.effect else None for c in shown]
-    plain = [c.outcome.effect.interval if c.outcome.effect else None for c in shown]
-    several = len(contrasts) > 1
-    data = [_seeds(shown, metric)]
-    legend = [("diamond", "mean"), ("dot", "one seed"), ("thick", f"{confidence} interval")]
-    if several:
-        data.append(_bars(widened, metric, width=2))
-        legend.append(("thin", f"{confidence} for all contrasts together"))
-    data += [_bars(plain, metric, width=7), _means(shown, metric)]
+    data, legend = _marks(shown, metric, percent(1 - comparison.alpha))
     unit = "points" if metric.is_accuracy else metric.key
     x = axis(f"difference in {metric.label}, {unit}", range=extent, zeroline=True, zerolinecolor="--axis")
     y = axis("", range=[-len(shown) + 0.35, 0.85], showticklabels=False, showgrid=False, showline=False)
@@ -43,13 +34,12 @@ def differences_figure(contrasts: Sequence[Contrast], comparison: Comparison) ->
     figure_layout = layout(x, {**y, "fixedrange": True}, has_legend=False, annotations=annotations)
     figure_layout["shapes"] = [_rope(comparison, metric)]
     cut = " Intervals that reach beyond the picture are cut." if is_cut else ""
-    baseline = plain_text(comparison.baseline)
     return Figure(
         key="differences",
         title="Paired differences",
         caption=(
-            f"Right of zero an arm is better than {baseline}, left of it worse. The verdict asks where the "
-            f"{'thin' if several else 'thick'} line lies against the shaded band.{cut}"
+            f"Right of zero an arm is better than {plain_text(comparison.baseline)}, left of it worse. "
+            f"The verdict asks where the interval lies against the shaded band.{cut}"
         ),
         description=" ".join(outcome_sentence(contrast, comparison).text for contrast in shown),
         data=data,
@@ -57,6 +47,23 @@ def differences_figure(contrasts: Sequence[Contrast], comparison: Comparison) ->
         height=66 + ROW_HEIGHT * len(shown),
         legend=(*legend, ("band", f"no difference in practice, ±{metric.threshold(comparison.rope)}")),
     )
+
+
+def _marks(shown: Sequence[Contrast], metric: Metric, confidence: str) -> tuple[list[Trace], list[tuple[str, str]]]:
+    """Traces of seeds, intervals and means, and what their marks mean."""
+    effects = [contrast.outcome.effect for contrast in shown]
+    plain = [None if effect is None else effect.interval for effect in effects]
+    widened = [None if effect is None else effect.widened for effect in effects]
+    data, legend = [_seeds(shown, metric)], [("diamond", "mean"), ("dot", "one seed")]
+    has_interval = any(interval is not None for interval in plain)
+    is_widened = has_interval and any(effect is not None and effect.n_contrasts > 1 for effect in effects)
+    if is_widened:
+        data.append(_bars(widened, metric, width=2))
+        legend.append(("thin", f"{confidence} interval, all contrasts together (makes the verdict)"))
+    if has_interval:
+        data.append(_bars(plain, metric, width=7))
+        legend.append(("thick", f"{confidence} interval{' of one alone' if is_widened else ''}"))
+    return [*data, _means(shown, metric)], legend
 
 
 def _extent(contrasts: Sequence[Contrast], comparison: Comparison, metric: Metric) -> tuple[list[float], bool]:

@@ -11,13 +11,13 @@ from nin_exp.report.text import plain_text, plotly_text
 
 
 def tradeoff_figure(cells: Sequence[Cell], arms: Sequence[str], block: str, key: str, metric: Metric) -> Figure | None:
-    """Draw a block's arms by parameters and mean score; None unless two of them have both.
+    """Draw a block's arms by parameters and mean score; None unless they differ in parameters.
 
     Args:
         cells: of this block. key: of the figure.
     """
     shown = [cell for cell in cells if cell.summary is not None and cell.cost.params_total is not None]
-    if len(shown) < 2:
+    if len({cell.cost.params_total for cell in shown}) < 2:
         return None
     data = [_point(cell, arms.index(cell.arm), metric) for cell in shown]
     unit = f", {metric.unit}" if metric.unit else ""

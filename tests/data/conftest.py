@@ -33,13 +33,13 @@ def random_images(count: int, shape: tuple[int, ...], seed: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype=np.uint8)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def images() -> Callable[..., np.ndarray]:
     """random_images(count, shape, seed)."""
     return random_images
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_loaded() -> Callable[..., LoadedData]:
     def make(num_train: int = 40, num_test: int = 10, shape: tuple[int, ...] = (8, 8, 3), classes: int = 4) -> LoadedData:
         parts = [
@@ -51,7 +51,7 @@ def make_loaded() -> Callable[..., LoadedData]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_idx() -> Callable[..., dict[str, np.ndarray]]:
     """Write torchvision's MNIST layout; returns the arrays that are in it."""
 
@@ -73,7 +73,7 @@ def write_idx() -> Callable[..., dict[str, np.ndarray]]:
     return write
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_cifar() -> Callable[..., dict[str, tuple[np.ndarray, list[int]]]]:
     """Write torchvision's CIFAR-10 or CIFAR-100 layout; returns (NHWC images, labels) of each batch."""
 
@@ -97,7 +97,7 @@ def write_cifar() -> Callable[..., dict[str, tuple[np.ndarray, list[int]]]]:
     return write
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_npz() -> Callable[..., Path]:
     """Write an .npz of a good small data set, with keys replaced, or dropped where the value is None."""
 
@@ -116,7 +116,7 @@ def write_npz() -> Callable[..., Path]:
     return write
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_folders() -> Callable[..., Path]:
     """Write class folders of PNG files, each one colour with a dot whose place is its number."""
 

@@ -154,12 +154,25 @@ def test_pickles_are_never_read(tmp_path):
         assert not (tmp_path / f"c.{suffix}").exists()
 
 
-def test_a_damaged_npz_is_refused(tmp_path):
+def test_every_cut_of_an_npz_and_every_changed_value_is_noticed(tmp_path):
     path = tmp_path / "x.npz"
-    save_state(path, {"a": np.ones(300)})
-    path.write_bytes(path.read_bytes()[:500])
+    save_state(path, {"a": np.ones(9), "b": np.arange(5)})
+    whole = path.read_bytes()
+    for length in range(len(whole)):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r"must be a whole \.npz"):
+            load_state(path)
+    position = whole.index(np.ones(9).tobytes()) + 3
+    path.write_bytes(whole[:position] + b"\x07" + whole[position + 1 :])
     with pytest.raises(ValueError, match=r"must be a whole \.npz"):
         load_state(path)
+
+
+def test_an_array_that_is_no_archive_is_refused(tmp_path):
+    np.save(tmp_path / "x.npy", np.ones(3))
+    (tmp_path / "x.npy").rename(tmp_path / "x.npz")
+    with pytest.raises(ValueError, match=r"must be a whole \.npz"):
+        load_state(tmp_path / "x.npz")
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ import os
 import struct
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -76,7 +77,7 @@ def load_state(path: str | Path) -> StateDict:
         # opened here, since np.load leaves the file open when it is no archive
         with source.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
-    except (zipfile.BadZipFile, ValueError, EOFError, KeyError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, ValueError, EOFError, KeyError, TypeError) as error:
         raise ValueError(f"'{source}' must be a whole .npz of plain arrays: {error}") from error
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import torch
 from hydra.errors import InstantiationException
@@ -63,8 +63,7 @@ def derived_seed(seed: int, purpose: str) -> int:
 
 def build_dataset(config: ExperimentConfig, allowed_packages: tuple[str, ...] = TRUSTED) -> DataSource:
     """The data source of a configuration; nothing is read yet."""
-    # An abstract class as contract: isinstance only, it is not called.
-    return build(config.dataset, "dataset", cast(type[DataSource], DataSource), allowed_packages=allowed_packages)
+    return build(config.dataset, "dataset", DataSource, allowed_packages=allowed_packages)
 
 
 def build_augment(config: ExperimentConfig, allowed_packages: tuple[str, ...] = TRUSTED) -> Augment:
@@ -90,7 +89,7 @@ def build_network(
         backbone = build(
             config.backbone,
             "backbone",
-            cast(type[Backbone], Backbone),
+            Backbone,
             in_spec,
             allowed_packages=allowed_packages,
         )
@@ -99,7 +98,7 @@ def build_network(
         head = build(
             config.head,
             "head",
-            cast(type[Head], Head),
+            Head,
             features,
             num_classes,
             backbone.class_map_block,
@@ -114,11 +113,9 @@ def build_network(
 
 def build_optimizer(config: ExperimentConfig, allowed_packages: tuple[str, ...] = TRUSTED) -> OptimizerFactory:
     """The optimizer's settings; it is made when the network is on its device."""
-    contract = cast(type[OptimizerFactory], OptimizerFactory)
-    return build(config.optimizer, "optimizer", contract, allowed_packages=allowed_packages)
+    return build(config.optimizer, "optimizer", OptimizerFactory, allowed_packages=allowed_packages)
 
 
 def build_schedule(config: ExperimentConfig, allowed_packages: tuple[str, ...] = TRUSTED) -> ScheduleFactory:
     """The schedule's settings; it is made with the optimizer."""
-    contract = cast(type[ScheduleFactory], ScheduleFactory)
-    return build(config.schedule, "schedule", contract, allowed_packages=allowed_packages)
+    return build(config.schedule, "schedule", ScheduleFactory, allowed_packages=allowed_packages)

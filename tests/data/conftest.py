@@ -41,7 +41,9 @@ def images() -> Callable[..., np.ndarray]:
 
 @pytest.fixture(scope="session")
 def make_loaded() -> Callable[..., LoadedData]:
-    def make(num_train: int = 40, num_test: int = 10, shape: tuple[int, ...] = (8, 8, 3), classes: int = 4) -> LoadedData:
+    def make(
+        num_train: int = 40, num_test: int = 10, shape: tuple[int, ...] = (8, 8, 3), classes: int = 4
+    ) -> LoadedData:
         parts = [
             ImageArrays(random_images(n, shape, seed), np.arange(n, dtype=np.int64) % classes)
             for n, seed in ((num_train, 1), (num_test, 2))

@@ -52,7 +52,12 @@ def test_without_test_arrays_the_same_images_are_test_whatever_their_order(tmp_p
     found = []
     for name, rows in (("a", np.arange(40)), ("b", order)):
         path = write_npz(
-            tmp_path / f"{name}.npz", x_train=pictures[rows], y_train=labels[rows], x_test=None, y_test=None, class_names=None
+            tmp_path / f"{name}.npz",
+            x_train=pictures[rows],
+            y_train=labels[rows],
+            x_test=None,
+            y_test=None,
+            class_names=None,
         )
         loaded = load(path, common)
         assert "by a hash" in loaded.notes["test_split"]
@@ -81,12 +86,21 @@ BAD = {
     "float images": ({"x_train": np.zeros((12, 6, 6, 3), np.float32)}, r"x_train must be uint8, got float32"),
     "signed images": ({"x_test": np.zeros((6, 6, 6, 3), np.int8)}, r"x_test must be uint8, got int8"),
     "flat images": ({"x_train": np.zeros((12, 36), np.uint8)}, r"x_train must be N x H x W .* got 12x36"),
-    "channels first": ({"x_train": np.zeros((12, 3, 28, 28), np.uint8)}, r"channels last, got 12x3x28x28; transpose it"),
+    "channels first": (
+        {"x_train": np.zeros((12, 3, 28, 28), np.uint8)},
+        r"channels last, got 12x3x28x28; transpose it",
+    ),
     "no image": ({"x_train": np.zeros((0, 6, 6, 3), np.uint8), "y_train": np.zeros(0, int)}, r"at least one image"),
     "no pixel": ({"x_train": np.zeros((12, 0, 6, 3), np.uint8)}, r"at least 1x1 pixels, got 12x0x6x3"),
     "fewer labels": ({"y_train": np.arange(11) % 3}, r"y_train must hold one label for each of the 12 images, got 11"),
-    "one-hot labels": ({"y_train": np.eye(3, dtype=int)[np.arange(12) % 3]}, r"y_train must be one label an image.*12x3"),
-    "column of labels": ({"y_test": np.zeros((6, 1), int)}, r"y_test must be one label an image, shape \(6,\), got 6x1"),
+    "one-hot labels": (
+        {"y_train": np.eye(3, dtype=int)[np.arange(12) % 3]},
+        r"y_train must be one label an image.*12x3",
+    ),
+    "column of labels": (
+        {"y_test": np.zeros((6, 1), int)},
+        r"y_test must be one label an image, shape \(6,\), got 6x1",
+    ),
     "one number": ({"y_test": np.array(3)}, r"y_test must be one label an image.* got a single number"),
     "float labels": ({"y_train": np.arange(12) % 3 + 0.0}, r"y_train must be integers, got float64 \(0\.0 in row 0\)"),
     "half label": ({"y_train": np.array([0, 1, 2, 0, 1.5, *[0] * 7])}, r"integers, got float64 \(1\.5 in row 4\)"),
@@ -94,19 +108,28 @@ BAD = {
     "boolean labels": ({"y_train": np.array([True, False] * 6)}, r"y_train must be integers, got bool"),
     "text labels": ({"y_train": np.array(["ant"] * 12)}, r"y_train must be integers, got <U3 \(ant in row 0\)"),
     "negative label": ({"y_train": np.array([0, 1, 2, -1, *[0] * 8])}, r"y_train must be 0 or more, got -1 in row 3"),
-    "label too large": ({"y_test": np.array([0, 1, 2, 0, 3, 1])}, r"y_test must lie in 0…2 \(3 classes\), got 3 in row 4"),
+    "label too large": (
+        {"y_test": np.array([0, 1, 2, 0, 3, 1])},
+        r"y_test must lie in 0…2 \(3 classes\), got 3 in row 4",
+    ),
     "huge label": ({"y_train": np.array([2**64 - 1, *[0] * 11], np.uint64)}, r"got 18446744073709551615 in row 0"),
     "one class": ({"y_train": np.ones(12, int)}, r"y_train must hold at least 2 classes, got only class 1"),
     "other size": ({"x_test": np.zeros((6, 7, 6, 3), np.uint8)}, r"x_test must have images .* 6x6x3, got 7x6x3"),
     "other channels": ({"x_test": np.zeros((6, 6, 6), np.uint8)}, r"training shape 6x6x3, got 6x6x1"),
-    "no x_train": ({"x_train": None, "X_train": np.zeros(3)}, r"key x_train is missing, got X_train, class_names, x_test"),
+    "no x_train": (
+        {"x_train": None, "X_train": np.zeros(3)},
+        r"key x_train is missing, got X_train, class_names, x_test",
+    ),
     "no y_train": ({"y_train": None}, r"key y_train is missing"),
     "x_test alone": ({"y_test": None}, r"key y_test is missing; give both"),
     "gap without names": (
         {"class_names": None, "y_train": np.array([0, 1, 255] * 4)},
         r"must number the classes 0…K-1 without a gap, got no label 3 but 255|got no label 2 but 255",
     ),
-    "double name": ({"class_names": np.array(["a", "b", "a"])}, r"class_names must differ from each other, got 'a' twice"),
+    "double name": (
+        {"class_names": np.array(["a", "b", "a"])},
+        r"class_names must differ from each other, got 'a' twice",
+    ),
     "empty name": ({"class_names": np.array(["a", "", "b"])}, r"class_names must not be empty, got '' in row 1"),
     "numbers as names": ({"class_names": np.arange(3)}, r"class_names must be a list of strings, got int64"),
     "pickled objects": ({"class_names": np.array([{"a": 1}], dtype=object)}, r"holds Python objects"),

@@ -16,7 +16,9 @@ from nin_exp.errors import DataError, RefusedError
 @pytest.fixture
 def folder_source(common):
     def make(root, **changes):
-        arguments = common | {"source": str(root), "image_size": 8, "test_fraction": 0.2, "unreadable": "error"} | changes
+        arguments = (
+            common | {"source": str(root), "image_size": 8, "test_fraction": 0.2, "unreadable": "error"} | changes
+        )
         return ImageFolder(**arguments)
 
     return make
@@ -210,7 +212,7 @@ def test_links_in_a_circle(tmp_path, folder_source, write_folders):
     (root / "a" / "x.png").symlink_to(root / "a" / "y.png")
     (root / "a" / "y.png").symlink_to(root / "a" / "x.png")
     # Python 3.13 no longer calls it a circle when it resolves the link; reading the file does.
-    with pytest.raises((RefusedError, DataError), match=r"x\.png"):
+    with pytest.raises((RefusedError, DataError), match=r"[xy]\.png"):
         folder_source(root).load(tmp_path)
 
 

@@ -97,14 +97,21 @@ def test_a_pickle_cannot_run_code(tmp_path, place):
     attack = RunsACommand(canary)
     content = {"root": attack, "value": {"data": attack}, "list": {"labels": [1, [attack]]}}[place]
     (tmp_path / "data_batch_1").write_bytes(pickle.dumps(content, protocol=2))
-    with pytest.raises(RefusedError, match=r"data_batch_1 must hold plain arrays, but names .*system, which could run code"):
+    with pytest.raises(
+        RefusedError, match=r"data_batch_1 must hold plain arrays, but names .*system, which could run code"
+    ):
         read_batch(tmp_path / "data_batch_1", "labels")
     assert not canary.exists()
 
 
 @pytest.mark.parametrize(
     "payload",
-    [b"cbuiltins\neval\n(S'1'\ntR.", b"cnumpy\nload\n(S'x'\ntR.", b"cnumpy.core.multiarray\nfromfile\n.", b"cos\nsystem\n."],
+    [
+        b"cbuiltins\neval\n(S'1'\ntR.",
+        b"cnumpy\nload\n(S'x'\ntR.",
+        b"cnumpy.core.multiarray\nfromfile\n.",
+        b"cos\nsystem\n.",
+    ],
 )
 def test_other_names_are_refused(tmp_path, payload):
     (tmp_path / "b").write_bytes(payload)
@@ -128,7 +135,10 @@ def test_other_codecs_are_not_called(tmp_path):
         (pickle.dumps({"data": [1], "labels": [1]}), "data must be uint8 N x 3072, got list"),
         (pickle.dumps({"data": np.zeros((2, 10), np.uint8), "labels": [1, 2]}, 2), "got 2x10 uint8"),
         (pickle.dumps({"data": np.zeros((2, 3072), np.float32), "labels": [1, 2]}, 2), "got 2x3072 float32"),
-        (pickle.dumps({"data": np.zeros((2, 3072), np.uint8), "labels": [1, [2]]}, 2), "labels must be a list of class numbers"),
+        (
+            pickle.dumps({"data": np.zeros((2, 3072), np.uint8), "labels": [1, [2]]}, 2),
+            "labels must be a list of class numbers",
+        ),
     ],
 )
 def test_bad_cifar_batch(tmp_path, content, message):
@@ -154,7 +164,9 @@ def test_cifar_names_must_be_text(tmp_path):
 
 def test_svhn(tmp_path, images):
     pictures = images(5, (32, 32, 3), 0)
-    savemat(tmp_path / "a.mat", {"X": pictures.transpose(1, 2, 3, 0), "y": np.array([[1], [10], [9], [10], [2]], np.uint8)})
+    savemat(
+        tmp_path / "a.mat", {"X": pictures.transpose(1, 2, 3, 0), "y": np.array([[1], [10], [9], [10], [2]], np.uint8)}
+    )
     found, labels = read_mat(tmp_path / "a.mat")
     assert np.array_equal(found, pictures)
     assert labels.tolist() == [1, 0, 9, 0, 2]

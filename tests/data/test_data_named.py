@@ -128,7 +128,9 @@ def test_class_folders_as_source(tmp_path, common):
 def test_class_folders_of_several_sizes_need_a_size(tmp_path, common, write_folders):
     write_folders(tmp_path, {"a": 4}, size=(10, 8))
     write_folders(tmp_path, {"b": 4}, size=(9, 9))
-    with pytest.raises(DataError, match=r"img_\d\.png must be 8x10 pixels like the others, got 9x9; use dataset=imagefolder"):
+    with pytest.raises(
+        DataError, match=r"img_\d\.png must be 8x10 pixels like the others, got 9x9; use dataset=imagefolder"
+    ):
         CIFAR10(**(common | {"source": str(tmp_path)})).load(tmp_path)
 
 
@@ -183,7 +185,9 @@ def test_images_and_labels_that_disagree(tmp_path, common, write_idx):
     write_idx(tmp_path, num_train=12)
     write_idx(tmp_path / "more", num_train=13)
     shutil.copy(tmp_path / "more" / "train-labels-idx1-ubyte", tmp_path)
-    with pytest.raises(DataError, match=r"train-labels-idx1-ubyte must hold one label for each of the 12 images, got 13"):
+    with pytest.raises(
+        DataError, match=r"train-labels-idx1-ubyte must hold one label for each of the 12 images, got 13"
+    ):
         MNIST(**(common | {"source": str(tmp_path)})).load(tmp_path)
 
 
@@ -198,7 +202,8 @@ def test_a_hostile_batch_is_refused(tmp_path, common, write_cifar):
 def test_a_failed_download_says_what_to_do(tmp_path, common):
     for source, name in ((MNIST(**common), "mnist"), (CIFAR10(**common), "cifar10")):
         with pytest.raises(
-            DataError, match=rf"{name} is not in .*could not be fetched \(.*refused.*\); give a local copy: dataset\.source=PATH"
+            DataError,
+            match=rf"{name} is not in .*could not be fetched \(.*refused.*\); give a local copy: dataset\.source=PATH",
         ) as caught:
             source.load(tmp_path / "data")
         assert "\n" not in str(caught.value)
@@ -244,7 +249,11 @@ def test_addresses_and_checksums_are_torchvisions():
         assert ours.folder == theirs.__name__
     assert fashion_mnist._LAYOUT.class_names == tuple(datasets.FashionMNIST.classes)
     for batches, source in ((cifar10._LAYOUT, datasets.CIFAR10), (cifar100._LAYOUT, datasets.CIFAR100)):
-        assert (batches.archive.digest, batches.archive.urls, batches.archive.name) == (source.tgz_md5, (source.url,), source.filename)
+        assert (batches.archive.digest, batches.archive.urls, batches.archive.name) == (
+            source.tgz_md5,
+            (source.url,),
+            source.filename,
+        )
         assert batches.folder == source.base_folder
         assert [*batches.train_files, batches.test_file] == [name for name, _ in source.train_list + source.test_list]
         assert (batches.meta_file, batches.names_key) == (source.meta["filename"], source.meta["key"])

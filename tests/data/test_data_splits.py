@@ -150,7 +150,9 @@ def test_hashed_test_split_takes_the_smallest_sha256():
     assert found.tolist() == sorted(smallest)
 
 
-@given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 10), st.integers(0, 10)), min_size=1, max_size=8), st.data())
+@given(
+    st.lists(st.tuples(st.integers(1, 40), st.integers(0, 10), st.integers(0, 10)), min_size=1, max_size=8), st.data()
+)
 def test_allocation_keeps_sum_and_bounds(rows, data):
     counts = np.array([c for c, _, _ in rows])
     least = np.array([min(c, low) for c, low, _ in rows])

@@ -127,7 +127,15 @@ def test_a_stopped_plan_goes_on_to_the_same_bytes(tmp_path: Path, study: Path, n
 
 
 def test_a_failing_job_takes_only_itself(tmp_path: Path) -> None:
-    arguments = ["train", "-m", *TINY, "optimizer.lr=0.05,1e9", "backbone=nin", "backbone.dropout=0", "schedule=constant"]
+    arguments = [
+        "train",
+        "-m",
+        *TINY,
+        "optimizer.lr=0.05,1e9",
+        "backbone=nin",
+        "backbone.dropout=0",
+        "schedule=constant",
+    ]
     process = start(tmp_path, *arguments)
     _, error = process.communicate(timeout=280)
     assert process.returncode == 9, error

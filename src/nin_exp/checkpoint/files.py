@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import torch
 
@@ -27,7 +27,7 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     previous = sums.read_text(encoding="utf-8").splitlines()[:1] if sums.is_file() else []
     with atomic_write(path) as file:
         hashing = _HashingFile(file)
-        torch.save({"format": FORMAT_VERSION, **state}, hashing)
+        torch.save({"format": FORMAT_VERSION, **state}, cast(IO[bytes], hashing))
         current = f"{hashing.digest.hexdigest()}  {path.name}"
         write_text(sums, "\n".join([current, *previous]) + "\n")
     write_text(sums, f"{current}\n")

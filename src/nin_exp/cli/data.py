@@ -36,7 +36,7 @@ def run(arguments: Sequence[str]) -> int:
     if args.action == "list":
         return _list(composer, overrides, as_json=args.json)
     if not names:
-        raise ConfigError(f"data {args.action} needs the name of a data set, such as mnist; `nin-exp data list` lists them")
+        raise ConfigError(f"data {args.action} needs a data set's name, such as mnist; `nin-exp data list` lists them")
     sources = {name: _source(composer, name, overrides) for name in names}
     action = _prepare if args.action == "prepare" else _check
     return action(sources, as_json=args.json)
@@ -83,9 +83,9 @@ def _whereabouts(entry: Any) -> str:
     if location.origin == "embedded":
         where = "embedded"
     elif not location.is_here:
-        return "not here yet; `nin-exp data prepare " + entry.name + "` fetches it"
+        return f"not here yet; `nin-exp data prepare {entry.name}` fetches it"
     else:
-        where = str(location.path)
+        where = f"{location.path}"
     shape = "" if location.shape is None else "  " + "x".join(map(str, location.shape))
     counts = "" if location.num_train is None else f"  {location.num_train:,} + {location.num_test or 0:,} images"
     return f"{where}{counts}{shape}"

@@ -8,12 +8,13 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from nin_exp import __version__
-from nin_exp.errors import EXIT_BUG, EXIT_SIGINT, ConfigError, NinExpError, nearest
+from nin_exp.errors import EXIT_BUG, EXIT_SIGINT, EXIT_SIGTERM, ConfigError, NinExpError, nearest
 
 VERBS = {
     "train": "train one run, or with -m a grid of runs",
@@ -32,6 +33,8 @@ _HIDDEN = {"__complete": "nin_exp.cli.complete"}
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:  # a program, not a call from Python: SIGTERM has its exit code from the first moment
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(EXIT_SIGTERM))
     if sys.version_info >= (3, 14):  # hydra-core 1.3 breaks inside argparse there
         version = ".".join(map(str, sys.version_info[:2]))
         return _fail(

@@ -70,7 +70,7 @@ def _to_setting(override: Override, text: str, groups: dict[str, tuple[str, ...]
         )
     if not override.is_sweep_override():
         return Setting(key, (str(override.get_value_element_as_str()),), swept=False)
-    value = override.value()
+    value: object = override.value()
     if isinstance(value, Glob):
         options = _glob(value, groups.get(key, ()), text)
         return Setting(key, options, swept=True)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, cast
 
 from nin_exp.config import ExecutorConfig
 from nin_exp.errors import EXIT_SIGINT, EXIT_SIGTERM, NinExpError
@@ -128,7 +128,7 @@ class LocalExecutor:
                     self._stop(running, on_outcome)
                     return EXIT_SIGINT if self._stop_signal == signal.SIGINT else EXIT_SIGTERM
                 for sentinel in wait(list(running), timeout=0.2):
-                    process, job, slot = running.pop(sentinel)  # type: ignore[index]
+                    process, job, slot = running.pop(cast(int, sentinel))
                     on_outcome(self._collect(process, job))
                     free.append(slot)
                 on_tick()

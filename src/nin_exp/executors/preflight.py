@@ -30,7 +30,7 @@ def check_jobs(jobs: list[Job]) -> list[Problem]:
         config = checked_config(job.config, job.allowed_packages)
         data_key = _key([config.dataset, config.data_dir])
         if data_key not in specs:
-            specs[data_key] = _attempt(job, lambda c=config, j=job: _read_spec(c, j))  # type: ignore[misc]
+            specs[data_key] = _attempt(job, lambda c=config, j=job: _read_spec(c, j))
             if _is_problem(specs[data_key]):
                 problems.append(specs[data_key])  # type: ignore[arg-type]
         parts = [
@@ -45,7 +45,7 @@ def check_jobs(jobs: list[Job]) -> list[Problem]:
         if _is_problem(specs[data_key]) or model_key in seen:
             continue
         seen.add(model_key)
-        found = _attempt(job, lambda c=config, j=job, s=specs[data_key]: _build_all(c, j, s))  # type: ignore[misc]
+        found = _attempt(job, lambda c=config, j=job, s=specs[data_key]: _build_all(c, j, s))
         if _is_problem(found):
             problems.append(found)
     return problems

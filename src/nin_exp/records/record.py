@@ -90,9 +90,7 @@ class Record:
         except (ValueError, KeyError, TypeError) as error:
             raise IntegrityError(f"{path} must be a run's record, but cannot be read; run the job again") from error
         if version > SCHEMA_VERSION:
-            raise IntegrityError(
-                f"{path} must have schema version <= {SCHEMA_VERSION}, got {version}; update nin-exp"
-            )
+            raise IntegrityError(f"{path} must have schema version <= {SCHEMA_VERSION}, got {version}; update nin-exp")
         known = {f.name for f in fields(Record)}
         values = {k: v for k, v in values.items() if k in known}
         values["flags"] = tuple(values.get("flags", ()))

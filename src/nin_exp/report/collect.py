@@ -111,6 +111,8 @@ def load_run(study_dir: Path, job: PlannedJob) -> Run:
 def _fault(record: Record) -> str | None:
     """What in a record is not as its schema says; it may have been edited or made by something else."""
     kinds: dict[str, type | tuple[type, ...]] = {
+        "dataset": str,
+        "head": str,
         "metrics": dict,
         "git": dict,
         "versions": dict,
@@ -125,6 +127,10 @@ def _fault(record: Record) -> str | None:
     for name, kind in kinds.items():
         if not isinstance(getattr(record, name), kind):
             return f"record.json: {name} has the wrong type; run the job again"
+    if not all(isinstance(flag, str) for flag in record.flags):
+        return "record.json: flags must be strings; run the job again"
+    if not all(isinstance(seed, int) for seed in record.seeds.values()):
+        return "record.json: seeds must be integers; run the job again"
     if record.status not in ("done", "failed", "diverged"):
         return f"record.json: status must be done, failed or diverged, got '{record.status}'; run the job again"
     return None

@@ -88,7 +88,8 @@ def find_contrasts(comparison: Comparison, runs: Runs) -> tuple[Contrast, ...]:
     be computed yet count as p = 1, so a study that is half done promises no more than it will hold.
     """
     others = [arm for arm in comparison.arms if arm != comparison.baseline]
-    places = [(arm, block) for block in comparison.blocks for arm in others]
+    planned = {(arm, block) for arm, block, _ in runs}
+    places = [(arm, block) for block in comparison.blocks for arm in others if (arm, block) in planned]
     contrasts = [_contrast(comparison, runs, arm, block, len(places)) for arm, block in places]
     tests = [contrast.outcome.test for contrast in contrasts]
     adjusted = holm([1.0 if test is None else test.p for test in tests])
@@ -100,7 +101,11 @@ def find_contrasts(comparison: Comparison, runs: Runs) -> tuple[Contrast, ...]:
 
 def _contrast(comparison: Comparison, runs: Runs, arm: str, block: str, n_contrasts: int) -> Contrast:
     metric = Metric(comparison.metric)
-    pairs = tuple(_pair(runs, arm, comparison.baseline, block, seed, metric.key) for seed in comparison.seeds)
+    pairs = tuple(
+        _pair(runs, arm, comparison.baseline, block, seed, metric.key)
+        for seed in comparison.seeds
+        if (arm, block, seed) in runs or (comparison.baseline, block, seed) in runs
+    )
     chance, num_examples = _chance(runs, block, metric)
     complete = [(p.arm, p.baseline) for p in pairs if p.arm is not None and p.baseline is not None]
     outcome = _outcome(complete, comparison, n_contrasts, chance, num_examples)

@@ -58,7 +58,10 @@ def interval_text(interval: Interval, metric: Metric, decimals: int) -> str:
 def outcome_sentence(contrast: Contrast, comparison: Comparison) -> Sentence:
     """The verdict of a contrast, from its complete pairs."""
     outcome, metric = contrast.outcome, Metric(comparison.metric)
-    text = f"{where(contrast.block)}{_statement(contrast, outcome, comparison)}"
+    statement = _statement(contrast, outcome, comparison)
+    text = f"{where(contrast.block)}{statement}"
+    if statement == text and not statement.startswith(contrast.arm):  # a name keeps its case
+        text = f"{text[:1].upper()}{text[1:]}"
     remarks = [
         *_more_seeds(outcome, metric.threshold(comparison.rope)),
         *(_remark(note, contrast) for note in outcome.verdict.notes),
@@ -67,7 +70,7 @@ def outcome_sentence(contrast: Contrast, comparison: Comparison) -> Sentence:
     missing = contrast.count("incomplete")
     if missing and outcome.effect is not None:
         remarks.append(f"{missing} of {len(contrast.pairs)} planned pairs {_are(missing)} not complete.")
-    return Sentence(text[:1].upper() + text[1:], _evidence(outcome, metric), tuple(r for r in remarks if r))
+    return Sentence(text, _evidence(outcome, metric), tuple(r for r in remarks if r))
 
 
 def second_verdict(contrast: Contrast, comparison: Comparison) -> str | None:

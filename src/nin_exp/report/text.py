@@ -9,7 +9,7 @@ import unicodedata
 LONGEST_TEXT = 4000
 """Characters of one error or command that are shown; the whole stands in the run's record."""
 
-_SECRET_KEY = r"[\w.]*(?:api_?key|token|secret|passw(?:or)?d|credential)[\w.]*"
+_SECRET_KEY = r"[\w.]*(?:api_?key|token(?!i)|secret|passw(?:or)?d|credential)[\w.]*"
 _SECRETS = re.compile(rf"(?i)\b({_SECRET_KEY}\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,}}\]]+)")
 _CREDENTIALS = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@]+@")
 _DIRECTION_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

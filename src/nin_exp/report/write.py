@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from nin_exp.report.analysis import Analysis, analyse
 from nin_exp.report.collect import load_study
 from nin_exp.report.document import results_csv, results_document
 from nin_exp.report.latex import latex_tables
+from nin_exp.report.merge import merge_studies
 from nin_exp.report.page import render_page
 
 REPORT_DIR = "report"
@@ -36,6 +38,16 @@ def build_report(study_dir: Path) -> ReportPaths:
         StorageError: the files cannot be written.
     """
     return write_report(analyse(load_study(study_dir)), study_dir / REPORT_DIR)
+
+
+def build_joint_report(study_dirs: Sequence[Path], report_dir: Path) -> ReportPaths:
+    """Build one report over several studies that ask the same question.
+
+    Raises:
+        ConfigError: a folder holds no study, or the studies compare different things.
+        IntegrityError, RefusedError, StorageError: as ``build_report``.
+    """
+    return write_report(analyse(merge_studies([load_study(study_dir) for study_dir in study_dirs])), report_dir)
 
 
 def write_report(analysis: Analysis, report_dir: Path) -> ReportPaths:

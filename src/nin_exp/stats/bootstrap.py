@@ -37,8 +37,6 @@ def bootstrap_interval(values: ArrayLike, confidence: float, rng: np.random.Gene
         raise ValueError(f"a bootstrap interval needs at least 2 values, got {sample.size}")
     rows = max(1, 2_000_000 // sample.size)
     sizes = [min(rows, DRAWS - start) for start in range(0, DRAWS, rows)]
-    means = np.concatenate(
-        [sample[rng.integers(0, sample.size, (size, sample.size))].mean(axis=1) for size in sizes]
-    )
+    means = np.concatenate([sample[rng.integers(0, sample.size, (size, sample.size))].mean(axis=1) for size in sizes])
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return BootstrapInterval(Interval(float(low), float(high), confidence), DRAWS, sample.size < FEW_PAIRS)

@@ -118,9 +118,7 @@ def correlation(first: ArrayLike, second: ArrayLike) -> float | None:
     return float(np.clip(np.corrcoef(a, b)[0, 1], -1, 1))
 
 
-def _width_ratio(
-    a: NDArray[np.float64], b: NDArray[np.float64], sd: float | None, alpha: float
-) -> float | None:
+def _width_ratio(a: NDArray[np.float64], b: NDArray[np.float64], sd: float | None, alpha: float) -> float | None:
     if sd is None or not (standard_deviation(a) or standard_deviation(b)):
         return None
     return t_interval(0.0, sd, a.size, 1 - alpha).width / welch_width(a, b, 1 - alpha)

@@ -122,9 +122,7 @@ def further_pairs(
         level: error of the interval, after widening.
     """
     last = n_pairs + MAX_FURTHER_PAIRS
-    total = _first_reaching(
-        lambda n: decision_probability(n, mean, sd, rope, level), max(2, n_pairs + 1), last, power
-    )
+    total = _first_reaching(lambda n: decision_probability(n, mean, sd, rope, level), max(2, n_pairs + 1), last, power)
     return (
         FurtherPairs(MAX_FURTHER_PAIRS, is_bound=True)
         if total is None

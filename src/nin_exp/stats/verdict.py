@@ -13,9 +13,7 @@ from nin_exp.stats.paired import PairedEffect
 from nin_exp.stats.planning import FurtherPairs, further_pairs, pairs_for_exact_test, smallest_p
 
 Label = Literal["better", "worse", "same", "undecided", "none"]
-Note = Literal[
-    "no_pairs", "one_pair", "few_pairs", "identical", "no_spread", "arm_at_chance", "baseline_at_chance"
-]
+Note = Literal["no_pairs", "one_pair", "few_pairs", "identical", "no_spread", "arm_at_chance", "baseline_at_chance"]
 FEW_PAIRS = 6
 
 
@@ -35,9 +33,7 @@ class Verdict:
     notes: tuple[Note, ...] = ()
 
 
-def judge(
-    effect: PairedEffect | None, rope: float, alpha: float, at_chance: tuple[Note, ...] = ()
-) -> Verdict:
+def judge(effect: PairedEffect | None, rope: float, alpha: float, at_chance: tuple[Note, ...] = ()) -> Verdict:
     """Decide between better, worse, same and undecided.
 
     Args:

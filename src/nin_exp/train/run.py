@@ -64,9 +64,8 @@ def _train(job: Job, config: ExperimentConfig, threads: int, stop: StopRequest, 
     started, clock = datetime.now(UTC), time.perf_counter()
     shown = redact(asdict(config))
     write_text(job.run_dir / "config.yaml", to_yaml(shown))
-    mirrors = Mirrors(
-        [build(n, f"logger.{k}", Mirror, allowed_packages=job.allowed_packages) for k, n in config.logger.items()]
-    )  # type: ignore[type-abstract]
+    nodes = config.logger.items()
+    mirrors = Mirrors([build(n, f"logger.{k}", Mirror, allowed_packages=job.allowed_packages) for k, n in nodes])
     mirrors.start(job, shown)
     session = Session(job, config, threads, stop)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,12 +35,12 @@ def write_rows(path: Path, rows: list[dict[str, float]]) -> None:
 
 def write_predictions(run_dir: Path, splits: dict[str, Predictions]) -> None:
     """Write ``predictions.npz``: ``<split>_logits`` float32 ``(N, K)`` and ``<split>_labels`` int64 ``(N,)``."""
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for split, predictions in splits.items():
         arrays[f"{split}_logits"] = predictions.logits.numpy()
         arrays[f"{split}_labels"] = predictions.labels.numpy()
     with atomic_write(run_dir / "predictions.npz") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def panel_indices(num_examples: int, size: int) -> list[int]:
@@ -62,18 +63,18 @@ def write_class_maps(run_dir: Path, network: Network, loader: BatchLoader, size:
     images, labels = loader.gather(indices)
     network.eval()
     with torch.inference_mode():
-        found = [network.class_maps(chunk) for chunk in images.split(50)]
+        found = [network.class_maps(chunk) for chunk in torch.split(images, 50)]
     maps = [m.float().cpu() for m in found if m is not None]
     if len(maps) != len(found):
         return None
     stacked = torch.cat(maps)
     with atomic_write(run_dir / "class_maps.npz") as file:
-        arrays = {
+        arrays: dict[str, Any] = {
             "indices": np.asarray(indices),
             "maps": stacked.half().numpy(),
             "labels": labels.cpu().numpy(),
         }
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, allow_pickle=False, **arrays)
     return bool((stacked == 0).all())
 
 

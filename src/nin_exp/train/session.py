@@ -82,7 +82,7 @@ class Session:
         self._summary = summarize(network, data.image_spec)
         network.to(self.device)
         if config.trainer.channels_last:
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            network.to(memory_format=torch.channels_last)
         torch.manual_seed(derived_seed(config.augment_seed, "dropout"))
         train_loader, val_loader, test_loader = self._loaders(data)
         module, run = self._prepare_run(network, train_loader, val_loader, data, on_epoch)
@@ -166,7 +166,7 @@ class Session:
     def _lightning(self, epochs: int, steps: int, callback: RunCallback) -> Any:
         """Lightning as an engine: precision, device and hooks; the books are ours, so that they can be restored."""
         import pytorch_lightning as pl
-        from pytorch_lightning.plugins.environments import LightningEnvironment
+        from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 
         logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")

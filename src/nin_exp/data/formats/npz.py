@@ -34,7 +34,9 @@ def read_npz(path: Path) -> tuple[RawSplit, RawSplit | None, tuple[str, ...] | N
     keys = read_shapes(path)
     for needed in ("x_train", "y_train"):
         if needed not in keys:
-            raise DataError(f"{path}: key {needed} is missing, got {', '.join(sorted(keys)[:8]) or 'no array'}; rename it")
+            raise DataError(
+                f"{path}: key {needed} is missing, got {', '.join(sorted(keys)[:8]) or 'no array'}; rename it"
+            )
     if ("x_test" in keys) != ("y_test" in keys):
         lacking = "y_test" if "x_test" in keys else "x_test"
         raise DataError(f"{path}: key {lacking} is missing; give both x_test and y_test, or neither")

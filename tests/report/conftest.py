@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from nin_exp.records.record import Record
 from nin_exp.records.study import Comparison, PlannedJob, Study
@@ -151,3 +153,103 @@ def write_study(
         write_config(run_dir, record)
         record.write(run_dir)
     return study_dir
+
+
+@pytest.fixture
+def study_writer() -> Callable[..., Path]:
+    """``write_study``, for tests: they cannot import it."""
+    return write_study
+
+
+PAYLOADS = (
+    "<script>window.hit=1</script>",
+    "<ScRiPt>window.hit=1</sCrIpT>",
+    "</script><script>window.hit=1</script>",
+    "</style><script>window.hit=1</script>",
+    "</title><script>window.hit=1</script>",
+    "</textarea><script>window.hit=1</script>",
+    "--><script>window.hit=1</script><!--",
+    "]]><script>window.hit=1</script>",
+    "<img src=x onerror=window.hit=1>",
+    "<img src='https://evil.example/x.png'>",
+    "<svg onload=window.hit=1>",
+    "<svg><script>window.hit=1</script></svg>",
+    "<svg><a xlink:href='javascript:window.hit=1'>x</a></svg>",
+    "<math><mi xlink:href='javascript:window.hit=1'>x</mi></math>",
+    "<a href='javascript:window.hit=1'>x</a>",
+    "<a href='https://evil.example'>x</a>",
+    '<a href="data:text/html,<script>window.hit=1</script>">x</a>',
+    "<iframe src='javascript:window.hit=1'></iframe>",
+    "<iframe srcdoc='<script>parent.hit=1</script>'></iframe>",
+    "<object data='javascript:window.hit=1'></object>",
+    "<embed src='https://evil.example/x.swf'>",
+    "<form action='https://evil.example'><input name=q><button>go</button></form>",
+    "<meta http-equiv=refresh content='0;url=https://evil.example'>",
+    "<base href='https://evil.example/'>",
+    "<link rel=stylesheet href='https://evil.example/x.css'>",
+    "<style>@import 'https://evil.example/x.css';</style>",
+    "<div style='background:url(https://evil.example/x)'>x</div>",
+    "<body onload=window.hit=1>",
+    "<details open ontoggle=window.hit=1>",
+    "<video><source onerror=window.hit=1></video>",
+    "<input autofocus onfocus=window.hit=1>",
+    "<template><script>window.hit=1</script></template>",
+    '" onmouseover="window.hit=1" x="',
+    "' onfocus='window.hit=1' autofocus x='",
+    "`${window.hit=1}`",
+    "{{ 7 * 7 }}{% import 'os' %}",
+    "%{customdata} %{x:<script>window.hit=1</script>}",
+    "&lt;script&gt;window.hit=1&lt;/script&gt;",
+    "&#60;img src=x onerror=window.hit=1&#62;",
+    "\u2028<script>window.hit=1</script>\u202e\x00\x1b[2J",
+)
+
+
+def poison(record: Record, payload: str) -> Record:
+    """Put a payload wherever a record holds text; it fails on seed 0 and is flagged."""
+    has_failed = record.seed == 0
+    return replace(
+        record,
+        status="failed" if has_failed else "done",
+        error=f"{payload}\n{payload}" if has_failed else None,
+        head=payload,
+        backbone=payload,
+        optimizer=payload,
+        device=payload,
+        command=payload,
+        flags=(payload,),
+        git={"commit": payload, payload: payload},
+        versions={payload: payload},
+        data={**record.data, "fingerprint": payload},
+        metrics={**record.metrics, f"test/{payload}": 0.5},
+        finished_at=payload,
+        code_hash=payload,
+    )
+
+
+def write_poisoned_study(study_dir: Path, payload: str) -> Path:
+    """A study whose names, errors, flags and configuration are all a payload."""
+    gap, fc = "gap", f"fc {payload}"
+    write_study(
+        study_dir,
+        arms=(gap, fc),
+        blocks=(payload, f"mnist, note={payload}"),
+        seeds=3,
+        epochs=3,
+        edit=lambda record: poison(record, payload) if record.arm == fc else record,
+    )
+    plan = Study.read(study_dir)
+    replace(plan, name=payload, command=payload, created_at=payload).write(study_dir)
+    for config in study_dir.glob("job*/config.yaml"):
+        config.write_text(json.dumps({payload: payload, "optimizer": {"lr": payload}}))  # YAML holds JSON
+    return study_dir
+
+
+@pytest.fixture(params=PAYLOADS, ids=[f"payload{i}" for i in range(len(PAYLOADS))])
+def payload(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def poisoned_study(tmp_path: Path, payload: str) -> Path:
+    return write_poisoned_study(tmp_path / "poisoned", payload)

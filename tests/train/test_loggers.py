@@ -1,0 +1,134 @@
+"""Mirrors: what W&B and TensorBoard really hold afterwards, and that nothing they do harms a run."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+from pathlib import Path
+
+import pytest
+
+from nin_exp.contracts.mirror import Mirror
+from nin_exp.records.job import Job
+from nin_exp.records.record import Record
+from nin_exp.train.loggers import Mirrors, WandbMirror
+
+TINY = [
+    "dataset=digits",
+    "backbone=nin_bn",
+    "backbone.width=0.1",
+    "trainer.max_epochs=2",
+    "trainer.threads=1",
+    "head=fc",
+]
+
+
+def _wandb_records(file: Path) -> list[dict]:  # type: ignore[type-arg]
+    """Everything in an offline file: a LevelDB log (blocks of 32 KiB, checked pieces) of wandb's own messages.
+
+    wandb 0.31 reads them in its Go part only.
+    """
+    from google.protobuf.json_format import MessageToDict
+    from wandb.proto import wandb_internal_pb2
+
+    data = file.read_bytes()
+    assert data[:4] == b":W&B"
+    position, pieces, found = 7, b"", []
+    while position + 7 <= len(data):
+        if 32768 - position % 32768 < 7:  # no header fits at a block's end
+            position += 32768 - position % 32768
+            continue
+        length, kind = struct.unpack("<HB", data[position + 4 : position + 7])
+        pieces += data[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):  # whole, or the last piece
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(pieces)
+            found.append(MessageToDict(record, preserving_proto_field_name=True))
+            pieces = b""
+    return found
+
+
+def test_both_loggers_at_once(nin_exp, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    done = nin_exp("train", *TINY, "logger=[wandb,tensorboard]", "study=mine")
+    assert done.returncode == 0, done.stderr
+    (path,) = (tmp_path / "runs" / "mine").glob("*/record.json")
+    record = Record.read(path.parent)
+    (offline,) = path.parent.rglob("*.wandb")
+    records = _wandb_records(offline)
+    (run,) = [r["run"] for r in records if "run" in r]
+    assert run["run_group"] == "mine"
+    assert set(run["tags"]) >= {"digits", "nin_bn", "fc", "sgd"}
+    config = {u["key"]: json.loads(u["value_json"]) for u in run["config"]["update"]}
+    assert config["trainer"]["max_epochs"] == 2
+    history = [r["history"] for r in records if "history" in r]
+    assert len(history) == 2
+    summary = {}
+    for entry in records:
+        for item in entry.get("summary", {}).get("update", []):
+            summary[item.get("key") or "/".join(item.get("nested_key", []))] = json.loads(item["value_json"])
+    assert summary["test/acc"] == pytest.approx(record.metrics["test/acc"])
+    (exit_record,) = [r["exit"] for r in records if "exit" in r]
+    assert exit_record.get("exit_code", 0) == 0
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (events,) = {p.parent for p in path.parent.rglob("events.out.tfevents*")}
+    reader = EventAccumulator(str(events))
+    reader.Reload()
+    assert [e.step for e in reader.Scalars("val/acc")] == [1, 2]
+
+
+def test_a_failed_run_is_not_shown_as_finished(nin_exp, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    done = nin_exp("train", *TINY, "logger=wandb", "backbone=nin", "optimizer.lr=1e9", "schedule=constant")
+    assert done.returncode == 7, done.stderr
+    (offline,) = (tmp_path / "runs").rglob("*.wandb")
+    (exit_record,) = [r["exit"] for r in _wandb_records(offline) if "exit" in r]
+    assert exit_record["exit_code"] == 7
+
+
+class _Broken(Mirror):
+    def __init__(self, method: str) -> None:
+        self.method, self.calls = method, []  # type: ignore[var-annotated]
+
+    def _call(self, name: str) -> None:
+        self.calls.append(name)
+        if name == self.method:
+            raise RuntimeError("tracker is down")
+
+    def start(self, job: Job, config: dict) -> None:  # type: ignore[type-arg]
+        self._call("start")
+
+    def log(self, metrics: dict[str, float], epoch: int) -> None:
+        self._call("log")
+
+    def finish(self, summary: dict, exit_code: int) -> None:  # type: ignore[type-arg]
+        self._call("finish")
+
+
+@pytest.mark.parametrize("method", ["start", "log", "finish"])
+def test_a_broken_mirror_is_dropped_with_one_warning(method: str, caplog: pytest.LogCaptureFixture) -> None:
+    broken, sound = _Broken(method), _Broken("nothing")
+    mirrors = Mirrors([broken, sound])
+    mirrors.start(None, {})  # type: ignore[arg-type]
+    mirrors.log({}, 1)
+    mirrors.log({}, 2)
+    mirrors.finish({}, 0)
+    assert sound.calls == ["start", "log", "log", "finish"]
+    assert broken.calls[-1] == method
+    assert len(caplog.records) == 1
+    assert "tracker is down" in caplog.text
+
+
+def test_no_answer_means_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a key, and a server that does not answer, a run logs offline instead of waiting."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{port}")
+    assert not WandbMirror(project="p", entity=None, mode="auto", tags=[])._is_online()
+    monkeypatch.delenv("WANDB_API_KEY")
+    assert not WandbMirror(project="p", entity=None, mode="auto", tags=[])._is_online()
+    assert WandbMirror(project="p", entity=None, mode="online", tags=[])._is_online()

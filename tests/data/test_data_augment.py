@@ -12,7 +12,7 @@ from nin_exp.errors import ConfigError
 
 def one_by_one(images: np.ndarray, draws: dict[str, np.ndarray], augment: Augment, fill: np.ndarray) -> np.ndarray:
     """The same, an image and a pixel at a time, from the definitions."""
-    count, channels, height, width = images.shape
+    count, _, height, width = images.shape
     found = np.empty_like(images)
     for b in range(count):
         for y in range(height):

@@ -19,7 +19,9 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, arguments: Sequence[str]) -> Any:
         """Parse flags and overrides in any order."""
-        known, rest = self.parse_known_intermixed_args(list(arguments))
+        # An optional value must not swallow the override behind it: only --dry-run=build gives one.
+        words = ["--dry-run=plan" if word == "--dry-run" else word for word in arguments]
+        known, rest = self.parse_known_intermixed_args(words)
         unknown = [a for a in rest if a.startswith("-")]
         if unknown:
             flags = [o for action in self._actions for o in action.option_strings if o.startswith("--")]
@@ -63,10 +65,9 @@ def add_plan_flags(parser: Parser) -> None:
     parser.add_argument("--resolve", action="store_true", help="with --cfg: resolve interpolations")
     parser.add_argument(
         "--dry-run",
-        nargs="?",
-        const="plan",
         choices=["plan", "build"],
-        help="show the plan and stop; build: build each model",
+        metavar="[=build]",
+        help="show the plan and stop; --dry-run=build also builds each distinct model",
     )
     parser.add_argument(
         "--stale",

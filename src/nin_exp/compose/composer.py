@@ -33,6 +33,7 @@ class Composer:
         self.allowed_packages = (*TRUSTED, *allowed_packages)
         self.groups = list_groups(config_dirs)
         self._bases: dict[tuple[Assignment, ...], tuple[DictConfig, dict[str, str]]] = {}
+        self._composed: dict[tuple[Assignment, ...], tuple[DictConfig, Any]] = {}
         self._values: dict[Assignment, Any] = {}
         self._parser = OverridesParser.create()
 
@@ -50,10 +51,22 @@ class Composer:
         return self._to_dict(self.unresolved(assignments), resolve=True)
 
     def unresolved(self, assignments: Sequence[Assignment]) -> DictConfig:
-        """Compose, keeping interpolations such as ``${seed}``."""
-        chosen = tuple((k, v) for k, v in assignments if k in self.groups)
+        """Compose, keeping interpolations such as ``${seed}``. The result must not be changed.
+
+        Jobs that differ in their seed alone share one configuration, in which the seed is set anew each time.
+        """
+        seed = next((value for key, value in reversed(assignments) if key == "seed"), None)
+        others = tuple((k, v) for k, v in assignments if k != "seed")
+        if others not in self._composed:
+            self._composed[others] = self._assigned(others)
+        config, own_seed = self._composed[others]
+        OmegaConf.update(config, "seed", own_seed if seed is None else self._value(("seed", seed)))
+        return config
+
+    def _assigned(self, assignments: tuple[Assignment, ...]) -> tuple[DictConfig, Any]:
+        """A configuration with values set, and the seed it has by itself."""
+        base, choices = self._base(tuple((k, v) for k, v in assignments if k in self.groups))
         values = [(k, v) for k, v in assignments if k not in self.groups]
-        base, choices = self._base(chosen)
         problems = [p for key, _ in values if (p := self._unknown_key(base, key)) is not None]
         if problems:
             raise ConfigError("; ".join(problems))
@@ -65,7 +78,7 @@ class Composer:
                 raise ConfigError(f"{assignment[0]}={assignment[1]}: {str(error).splitlines()[0]}") from error
         with open_dict(config):
             config.choices = choices
-        return config
+        return config, config._get_node("seed")._value()  # type: ignore[union-attr]
 
     def _to_dict(self, config: DictConfig, *, resolve: bool) -> dict[str, Any]:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,15 +64,21 @@ def _size_and_time(path: Path) -> tuple[int, int]:
         return status.st_size, status.st_mtime_ns
     size, latest = 0, status.st_mtime_ns
     for below in _below(path):
-        status = below.lstat()
+        # Of the files that links lead to; of the links themselves where they lead nowhere.
+        status = below.stat(follow_symlinks=below.is_file() or not below.is_symlink())
         latest = max(latest, status.st_mtime_ns)
         size += status.st_size if below.is_file() else 0
     return size, latest
 
 
-def _below(folder: Path) -> list[Path]:
-    found = [Path(current, name) for current, folders, files in os.walk(folder) for name in (*folders, *files)]
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+def _below(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """Every file and folder below, sorted within each folder; links to folders are not entered."""
+    with os.scandir(folder) as entries:
+        found = sorted(entries, key=lambda entry: entry.name)
+    for entry in found:
+        yield entry
+        if entry.is_dir(follow_symlinks=False):
+            yield from _below(Path(entry.path))
 
 
 def _sha256(path: Path) -> str:
@@ -82,6 +88,6 @@ def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
     for below in _below(path):
         if below.is_file():
-            name = below.relative_to(path).as_posix().encode("utf-8", "surrogateescape")
-            digest.update(len(name).to_bytes(4, "big") + name + bytes.fromhex(_sha256(below)))
+            name = Path(below.path).relative_to(path).as_posix().encode("utf-8", "surrogateescape")
+            digest.update(len(name).to_bytes(4, "big") + name + bytes.fromhex(_sha256(Path(below.path))))
     return digest.hexdigest()

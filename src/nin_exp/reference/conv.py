@@ -120,8 +120,10 @@ class Conv2d(Layer):
         return np.ascontiguousarray(self.weight.data.transpose(2, 3, 1, 0))
 
     def _cost(self, y: Array) -> int:
-        # a multiply-add of a product costs less than one of a loop
-        return values_per_image(y) * values_per_image(self.weight.data) // 16
+        """Values copied to lower an image, and its multiply-adds, sixteen of which take a product no longer than one."""
+        values_of_a_window = values_per_image(self.weight.data)
+        places = y.shape[1] * y.shape[2]
+        return places * values_of_a_window + values_per_image(y) * values_of_a_window // 16
 
     def _lowering(self, y: Array) -> Lowering:
         """The fastest way of lowering for these sizes; the limits were measured."""

@@ -27,7 +27,7 @@ import numpy as np
 T = TypeVar("T")
 
 MAX_SUMS = 8  # parts that each hold a partial sum
-COST_OF_A_PART = 1 << 19  # element operations; below, handing a part to a thread costs more than it saves
+COST_OF_A_PART = 1 << 18  # element operations; below, handing a part to a thread costs more than it saves
 
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None

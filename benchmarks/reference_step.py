@@ -4,7 +4,7 @@ Command: python benchmarks/reference_step.py --steps 9
          python benchmarks/reference_step.py --network lenet --steps 41
 Prints the median and quartiles of both times, their ratio (the median of the ratios within a round, with a
 bootstrap interval), the same ratio for a second torch process against the first (A/A: what noise alone gives),
-and each process's peak memory. Every arm is a process of its own that holds the same weights and batch; they take
+each process's processor time (which other programs on the machine disturb less) and peak memory. Every arm is a process of its own that holds the same weights and batch; they take
 turns, in a random order each round, so that both meet the same load. Losses must agree before times count.
 """
 
@@ -125,9 +125,10 @@ def serve(engine: str, network: str, size: int, threads: int) -> None:
     else:
         step = torch_step(network, size, threads)
     for _ in sys.stdin:
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.process_time()
         loss = step()
-        answer = {"seconds": time.perf_counter() - start, "loss": loss, "peak": peak_memory()}
+        times = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu}
+        answer = {**times, "loss": loss, "peak": peak_memory()}
         print(json.dumps(answer), flush=True)
 
 
@@ -197,13 +198,15 @@ def compare(network: str, size: int, steps: int, threads: int) -> None:
     print(f"{network}, batch {size}, float32, {threads} threads, {steps} steps; losses agree to {gap:.1e}")
     for name, arm in arms.items():
         q1, q2, q3 = np.quantile(arm.column("seconds")[WARM_UP:], [0.25, 0.5, 0.75]) * 1e3
-        least = arm.column("seconds")[WARM_UP:].min() * 1e3
-        peak = arm.column("peak").max()
-        print(f"  {name:12} {q2:8.1f} ms  (quartiles {q1:.1f} to {q3:.1f}, least {least:.1f}), peak {peak:.2f} GB")
+        least, cpu = arm.column("seconds")[WARM_UP:].min() * 1e3, np.median(arm.column("cpu")[WARM_UP:]) * 1e3
+        print(
+            f"  {name:12} {q2:8.1f} ms  (quartiles {q1:.1f} to {q3:.1f}, least {least:.1f}); "
+            f"processor {cpu:.1f} ms; peak {arm.column('peak').max():.2f} GB"
+        )
     for over, under in (("numpy", "torch"), ("torch again", "torch")):
-        times = [arms[name].column("seconds")[WARM_UP:] for name in (over, under)]
-        middle, low, high = ratio(*times, rng)
-        print(f"  {over} / {under}: {middle:.2f}  (95 % interval {low:.2f} to {high:.2f})")
+        for column, words in (("seconds", "time"), ("cpu", "processor time")):
+            middle, low, high = ratio(*(arms[name].column(column)[WARM_UP:] for name in (over, under)), rng)
+            print(f"  {over} / {under}, {words}: {middle:.2f}  (95 % interval {low:.2f} to {high:.2f})")
 
 
 def main() -> None:

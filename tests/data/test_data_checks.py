@@ -12,6 +12,7 @@ import pytest
 from nin_exp.contracts.data import ImageArrays
 from nin_exp.data.catalog import catalog
 from nin_exp.data.checks import check_loaded, check_source
+from nin_exp.data.fingerprint import fingerprint
 from nin_exp.data.sources.arrays import Arrays
 from nin_exp.data.sources.cifar10 import CIFAR10
 from nin_exp.data.sources.cifar100 import CIFAR100
@@ -20,6 +21,8 @@ from nin_exp.data.sources.flowers import Flowers
 from nin_exp.data.sources.imagefolder import ImageFolder
 from nin_exp.data.sources.mnist import MNIST
 from nin_exp.data.sources.svhn import SVHN
+from nin_exp.data.store import store
+from nin_exp.errors import ConfigError
 
 real_data = pytest.mark.skipif("NIN_EXP_DATA" not in os.environ, reason="NIN_EXP_DATA names no folder of real images")
 
@@ -146,7 +149,7 @@ def test_catalog(tmp_path, common, write_npz, write_idx, write_folders):
         "cifar10": CIFAR10(**common),
         "cifar100": CIFAR100(**common),
         "svhn": SVHN(**common, extra=False),
-        "flowers": Flowers(**(common | {"image_size": 32}), test_fraction=0.2, unreadable="error"),
+        "flowers": Flowers(**(common | {"image_size": 32})),
     }
     entries = {entry.name: entry for entry in catalog(sources, tmp_path)}
     shown = {
@@ -164,6 +167,33 @@ def test_catalog(tmp_path, common, write_npz, write_idx, write_folders):
     assert "svhn.npz must be an .npz file" in entries["svhn"].problem
 
 
+def test_store_writes_what_is_read_from_then_on(tmp_path, common, write_idx, write_folders):
+    write_idx(tmp_path / "MNIST" / "raw")
+    write_folders(tmp_path / "flowers", {"daisy": 10, "roses": 5})
+    for source, name in ((MNIST(**common), "mnist.npz"), (Flowers(**(common | {"image_size": 8})), "flowers.npz")):
+        before = fingerprint(source.load(tmp_path))
+        assert store(source, tmp_path) == tmp_path / name
+        assert source.load(tmp_path).files == (tmp_path / name,)
+        assert fingerprint(source.load(tmp_path)) == before
+        written = (tmp_path / name).stat().st_mtime_ns
+        store(source, tmp_path)
+        assert (tmp_path / name).stat().st_mtime_ns == written
+
+
+def test_a_given_source_replaces_what_was_stored(tmp_path, common, write_npz):
+    write_npz(tmp_path / "mnist.npz")
+    other = write_npz(tmp_path / "other.npz", y_train=np.arange(12) % 2)
+    store(MNIST(**(common | {"source": str(other)})), tmp_path)
+    assert MNIST(**common).load(tmp_path).train.labels.max() == 1
+
+
+def test_what_needs_no_storing(tmp_path, common, write_npz):
+    sources = (Digits(**common), Arrays(**(common | {"source": str(write_npz(tmp_path / "a.npz"))}), test_fraction=0.2))
+    for source in sources:
+        with pytest.raises(ConfigError, match=rf"{type(source).__name__} needs no preparing"):
+            store(source, tmp_path)
+
+
 def test_catalog_and_checks_need_no_torch():
     code = (
         "import sys, nin_exp.data.catalog, nin_exp.data.checks, nin_exp.data.prepare;"
@@ -175,7 +205,7 @@ def test_catalog_and_checks_need_no_torch():
 
 @real_data
 def test_the_flowers_have_two_real_pairs(common, data_dir):
-    source = Flowers(**(common | {"image_size": 224}), test_fraction=0.2, unreadable="error")
+    source = Flowers(**(common | {"image_size": 224}))
     copies = [f for f in check_source(source, data_dir) if f.code.startswith("duplicate")]
     pairs = {frozenset(Path(n).stem for n in pair.split(" = ")) for f in copies for pair in f.images}
     assert pairs == {

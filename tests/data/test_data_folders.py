@@ -225,7 +225,7 @@ def test_image_size_and_source_are_required(common):
 @pytest.fixture
 def flowers(common):
     def make(**changes):
-        return Flowers(**(common | {"image_size": 8, "test_fraction": 0.2, "unreadable": "error"} | changes))
+        return Flowers(**(common | {"image_size": 8} | changes))
 
     return make
 

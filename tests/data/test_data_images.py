@@ -161,6 +161,13 @@ def test_files_that_are_no_image(tmp_path, content, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", ["EPS", "PDF", "ICO", "TGA"])
+def test_other_formats_are_not_tried_whatever_the_name(tmp_path, kind):
+    Image.new("RGB", (16, 16), "red").save(tmp_path / "a.jpg", kind)
+    with pytest.raises(UnreadableImageError, match=r"a\.jpg: not an image"):
+        read(tmp_path / "a.jpg")
+
+
 def test_folders_and_pipes_are_not_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(UnreadableImageError, match=r"pipe\.jpg: not a file"):

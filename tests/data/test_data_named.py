@@ -156,6 +156,13 @@ def test_every_copy_has_one_fingerprint(tmp_path, common, write_cifar):
     assert fingerprint(from_npz) == fingerprint(from_files)
 
 
+def test_a_prepared_file_without_class_names(tmp_path, common, write_npz):
+    write_npz(tmp_path / "mnist.npz", class_names=None)
+    assert MNIST(**common).load(tmp_path).class_names == tuple("0123456789")
+    write_npz(tmp_path / "cifar100.npz", class_names=None)
+    assert CIFAR100(**common).load(tmp_path).class_names == ("0", "1", "2")
+
+
 def test_prepared_file_without_a_test_split(tmp_path, common, write_npz):
     write_npz(tmp_path / "mnist.npz", x_test=None, y_test=None)
     with pytest.raises(DataError, match=r"mnist\.npz: key x_test is missing; mnist has a test split of its own"):

@@ -233,3 +233,38 @@ def test_secrets_stay_out(nin_exp, tmp_path: Path) -> None:  # type: ignore[no-u
     assert done.returncode == 0, done.stderr
     hits = [p for p in (tmp_path / "runs").rglob("*") if p.is_file() and b"hunter2" in p.read_bytes()]
     assert hits == []
+
+
+def test_early_stopping_and_the_last_weights(nin_exp, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """A tiny rate never improves on epoch 1 by much: training stops after `patience` epochs without a better one."""
+    still = ["optimizer.lr=1e-12", "schedule=constant", "trainer.max_epochs=9", "trainer.patience=2", "augment=none"]
+    done = nin_exp("train", "--json", *SMALL, *still, "backbone=nin", "backbone.width=0.1", "checkpoint.keep=none")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["epochs"] == 3
+    assert record["best_epoch"] == 1
+    assert "stopped_early" in record["flags"]
+    assert not list((_run_dir(tmp_path) / "checkpoints").iterdir())
+
+
+def test_an_output_that_cannot_be_written(nin_exp, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "file").write_text("")
+    done = nin_exp("train", *SMALL, "runs_dir=file")
+    assert done.returncode == 6
+    assert "runs_dir must be a folder that can be written" in done.stderr
+    done = nin_exp("compare", *SMALL, "head=gap,fc", "runs_dir=file/below")
+    assert done.returncode == 6
+
+
+def test_errors_as_json(nin_exp) -> None:  # type: ignore[no-untyped-def]
+    done = nin_exp("train", "--json", "head=gapp")
+    assert done.returncode == 2
+    error = json.loads(done.stdout)["error"]
+    assert error["code"] == 2
+    assert "Did you mean 'gap'?" in error["message"]
+
+
+def test_no_epochs_evaluates_the_start(nin_exp, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    done = nin_exp("train", "--json", *SMALL, "trainer.max_epochs=0")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["metrics"]["test/acc"] < 0.5

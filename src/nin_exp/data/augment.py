@@ -95,7 +95,7 @@ class Augment:
         _, channels, height, width = images.shape
         is_channels_last = channels > 1 and images.is_contiguous(memory_format=torch.channels_last)
         # Planes (B, L, H, W, U): L planes of rows that hold U values a pixel, so that one arithmetic serves both
-        # memory formats. Copies are views of memory here; nothing is transposed.
+        # memory formats and no value moves on the way there or back.
         planes = images.permute(0, 2, 3, 1).unsqueeze(1) if is_channels_last else images.contiguous().unsqueeze(-1)
         if "down" in draws:
             planes = self._cropped(self._padded(planes), draws["down"], draws["right"], height, width)
@@ -138,10 +138,12 @@ class Augment:
         top, left = draws["cut_row"] - self.cutout // 2, draws["cut_column"] - self.cutout // 2
         rows = torch.arange(height, device=planes.device) - top.view(-1, 1)
         columns = (torch.arange(width, device=planes.device) - left.view(-1, 1)).repeat_interleave(values, dim=1)
-        rows_in, columns_in = (rows >= 0) & (rows < self.cutout), (columns >= 0) & (columns < self.cutout)
-        erased = (rows_in[:, None, :, None] & columns_in[:, None, None, :]).to(planes.dtype)
+        # Numbers and not booleans: PyTorch multiplies bytes in bulk, but combines booleans and selects one by one.
+        rows_in = ((rows >= 0) & (rows < self.cutout)).to(planes.dtype)
+        columns_in = ((columns >= 0) & (columns < self.cutout)).to(planes.dtype)
+        erased = rows_in[:, None, :, None] * columns_in[:, None, None, :]
         level = level.repeat(width) if num_planes == 1 else level.view(1, -1, 1, 1)
-        # Arithmetic on whole rows, since torch.where takes bytes one by one; exact, as one factor is 0 and one 1.
+        # Exact: one of the two factors is 0 and the other 1.
         kept = planes.flatten(3) * (1 - erased)
         return kept.add_(level * erased).view(planes.shape)
 

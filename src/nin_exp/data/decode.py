@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from nin_exp.data.images import UnreadableImageError, read_image
 from nin_exp.data.validate import RawSplit, assemble
 from nin_exp.errors import DataError
 
+T = TypeVar("T")
 _SHOWN = 5
 _MAX_THREADS = 8
 
@@ -46,30 +48,34 @@ def decode(files: FolderFiles, *, channels: Literal[1, 3], image_size: int | Non
     images: npt.NDArray[np.uint8] | None = None
     good: list[int] = []
     unreadable: list[tuple[Path, str]] = []
-    # Decoders work outside Python's lock.
-    with ThreadPoolExecutor(_num_threads()) as pool:
-        for i, result in enumerate(pool.map(read, files.paths)):
-            if isinstance(result, str):
-                unreadable.append((files.paths[i], result))
-                continue
-            if images is None:
-                images = np.empty((len(files), *result.shape), dtype=np.uint8)
-            if result.shape != images.shape[1:]:
-                raise DataError(
-                    f"{files.paths[i]} must be {_size(images[0])} pixels like the others, got {_size(result)}; "
-                    "use dataset=imagefolder with dataset.image_size=N"
-                )
-            images[len(good)] = result
-            good.append(i)
+    for i, result in enumerate(_in_threads(read, files.paths)):
+        if isinstance(result, str):
+            unreadable.append((files.paths[i], result))
+            continue
+        if images is None:
+            images = np.empty((len(files), *result.shape), dtype=np.uint8)
+        if result.shape != images.shape[1:]:
+            raise DataError(
+                f"{files.paths[i]} must be {_size(images[0])} pixels like the others, got {_size(result)}; "
+                "use dataset=imagefolder with dataset.image_size=N"
+            )
+        images[len(good)] = result
+        good.append(i)
     if images is None:
         images = np.empty((0, 1, 1, channels), dtype=np.uint8)
     kept = FolderFiles(tuple(files.paths[i] for i in good), tuple(files.labels[i] for i in good))
     return Decoded(images[: len(good)], kept, tuple(unreadable))
 
 
-def _num_threads() -> int:
+def _in_threads(read: Callable[[Path], T], paths: Sequence[Path]) -> Iterator[T]:
+    """Results in order; decoders work outside Python's lock."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(_MAX_THREADS, cores)
+    pool = ThreadPoolExecutor(min(_MAX_THREADS, cores))
+    try:
+        yield from pool.map(read, paths)
+    finally:
+        # After an error or Ctrl-C nobody waits for the thousands of files that are still queued.
+        pool.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True)

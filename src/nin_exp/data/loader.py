@@ -32,7 +32,7 @@ class BatchLoader:
     batches of a whole epoch.
 
     Args:
-        arrays: the split; its images are copied to ``device`` as uint8.
+        arrays: the split; its images lie on ``device`` as uint8.
         mean: of each channel; the network sees ``(image / 255 - mean) / std``.
         shuffle: a new order each epoch; also says that this is training, where a rank without an image is refused.
         drop_last: leave out the last batch when it is smaller than ``batch_size``.
@@ -104,7 +104,10 @@ class BatchLoader:
         return self._epoch
 
     def state_dict(self) -> dict[str, Any]:
-        """Where the loader is, as plain numbers; the batch last handed out counts as done."""
+        """Where the loader is, as plain numbers; the batch last handed out counts as done.
+
+        After a pass that was left early this means: go on with it. Who ends epochs early calls ``set_epoch`` first.
+        """
         return {"epoch": self._epoch, "position": self._position, **self._identity()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

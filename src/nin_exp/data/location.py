@@ -20,6 +20,8 @@ class Location:
         files: with ``files``, each file that would be read.
         num_train: training images, validation included, as far as it can be told without reading them.
         shape: ``(H, W, C)`` of one image, with the same limit.
+        store: the ``.npz`` in the data folder that serves this data set once it is prepared; None for data sets that
+            are nothing but their source, or embedded.
     """
 
     origin: Origin
@@ -28,6 +30,7 @@ class Location:
     num_train: int | None = None
     num_test: int | None = None
     shape: tuple[int, int, int] | None = None
+    store: Path | None = None
 
     @property
     def is_here(self) -> bool:

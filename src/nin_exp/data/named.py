@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -80,7 +80,8 @@ class NamedSource(DataSource):
 
     def locate(self, data_dir: Path) -> Location:
         """Where the data would come from now (see ``Locatable``)."""
-        return locate(self.layout, self.source, data_dir)
+        found = locate(self.layout, self.source, data_dir)
+        return replace(found, store=data_dir / f"{self.layout.name}.npz")
 
     def load(self, data_dir: Path) -> LoadedData:
         """Read it, after a download when it is nowhere (see ``DataSource``)."""
@@ -178,7 +179,7 @@ def _read(layout: Layout, location: Location) -> LoadedData:
         train, test, names = read_npz(location.files[0])
         if test is None:
             raise DataError(f"{location.path}: key x_test is missing; {layout.name} has a test split of its own")
-        names = names if names is not None else layout.class_names
+        names = names or layout.class_names or None
     else:
         train, test, names = layout.read(location.files)
     return assemble(train, test, names, files=location.files)

@@ -13,8 +13,9 @@ import torch
 from nin_exp.checkpoint.files import remove_checkpoint
 from nin_exp.contracts.model import Network
 from nin_exp.data.loader import BatchLoader
+from nin_exp.data.prepare import PreparedData
 from nin_exp.module.evaluate import Predictions
-from nin_exp.records.files import atomic_write, write_text
+from nin_exp.records.files import atomic_write, write_json, write_text
 
 METRICS_FILE = "metrics.csv"
 TIMES_FILE = "times.csv"
@@ -31,6 +32,19 @@ def write_rows(path: Path, rows: list[dict[str, float]]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())
+
+
+def write_input(run_dir: Path, data: PreparedData) -> None:
+    """Write ``input.json``: what the network expects of an image, so that a run can be used without its data."""
+    spec = data.image_spec
+    values = {
+        "image_spec": [spec.channels, spec.height, spec.width],
+        "mean": list(data.mean),
+        "std": list(data.std),
+        "class_names": list(data.class_names),
+        "num_classes": data.num_classes,
+    }
+    write_json(run_dir / "input.json", values)
 
 
 def write_predictions(run_dir: Path, splits: dict[str, Predictions]) -> None:

@@ -34,7 +34,7 @@ from nin_exp.records.files import write_json
 from nin_exp.records.job import Job
 from nin_exp.train.callback import OnEpoch, Run, RunCallback
 from nin_exp.train.host import peak_memory_bytes, pick_device, settle
-from nin_exp.train.run_files import BEST, LAST, prune_checkpoints, write_class_maps, write_predictions
+from nin_exp.train.run_files import BEST, LAST, prune_checkpoints, write_class_maps, write_input, write_predictions
 from nin_exp.train.signals import StopRequest
 from nin_exp.train.state import Progress, restore_network
 from nin_exp.train.throughput import Throughput
@@ -77,6 +77,7 @@ class Session:
             resolve_data_dir(config.data_dir),
             config.split_seed,
         )
+        write_input(run_dir, data)
         self.stop.check()
         network = build_network(config, data.image_spec, data.num_classes, self.job.allowed_packages)
         self._summary = summarize(network, data.image_spec)

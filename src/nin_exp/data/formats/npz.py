@@ -108,7 +108,8 @@ def write_npz(loaded: LoadedData, path: Path) -> None:
         arrays |= _split_arrays(split, data, len(loaded.class_names))
     arrays["class_names"] = np.array(loaded.class_names, dtype=np.str_)
     with atomic_write(path) as file:
-        np.savez(file, allow_pickle=False, **arrays)
+        # Not allow_pickle=False: NumPy 1 would store it as one more array. There are no objects among ours.
+        np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def _split_arrays(split: str, data: ImageArrays, num_classes: int) -> dict[str, npt.NDArray[Any]]:

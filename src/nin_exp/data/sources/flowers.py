@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from nin_exp.contracts.data import DataSource, LoadedData
 from nin_exp.data.arguments import check_fields
@@ -12,11 +11,11 @@ from nin_exp.data.decode import DecodedFolders, assemble_folders
 from nin_exp.data.download import RemoteFile, extract, fetch, only_one
 from nin_exp.data.formats.npz import read_npz
 from nin_exp.data.location import Location
-from nin_exp.data.named import locate_npz
+from nin_exp.data.named import FOLDER_TEST_FRACTION, locate_npz
 from nin_exp.data.sources.imagefolder import decode_rgb, locate_folders
 from nin_exp.data.validate import assemble
 from nin_exp.errors import DataError
-from nin_exp.ranges import OpenFraction, PositiveInt
+from nin_exp.ranges import PositiveInt
 
 _ARCHIVE = RemoteFile(
     "flower_photos.tgz",
@@ -25,31 +24,31 @@ _ARCHIVE = RemoteFile(
     "sha256",
 )
 _MAX_BYTES = 1 << 30
+_STORE = "flowers.npz"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Flowers(DataSource):
-    """Flower photographs from class folders; further arguments as in ``DataSource``.
+    """Flower photographs; a fifth of each class is test, by a hash of the file names.
 
     Args:
-        image_size: every photograph is squashed to this height and width in pixels.
-        test_fraction: this part of each class is test, by a hash of the file names.
-        unreadable: ``error`` stops at files that cannot be read and names them; ``skip`` leaves them out and notes it.
+        image_size: every photograph is squashed to this height and width in pixels; the others as in ``DataSource``.
     """
 
     image_size: PositiveInt
-    test_fraction: OpenFraction
-    unreadable: Literal["error", "skip"]
 
     def __post_init__(self) -> None:
         check_fields(self)
 
     def locate(self, data_dir: Path) -> Location:
         """``source``, ``flowers.npz`` of the wanted size, ``flowers/`` or ``flower_photos/`` (see ``Locatable``)."""
+        return replace(self._locate(data_dir), store=data_dir / _STORE)
+
+    def _locate(self, data_dir: Path) -> Location:
         if self.source is not None:
             source = Path(self.source).expanduser()
             return locate_npz(source) if source.is_file() else self._folders(source)
-        prepared = data_dir / "flowers.npz"
+        prepared = data_dir / _STORE
         # Prepared small, it would be blurred at another size.
         if prepared.is_file() and (found := locate_npz(prepared)).shape == (self.image_size, self.image_size, 3):
             return found
@@ -69,7 +68,7 @@ class Flowers(DataSource):
             if test is None:
                 raise DataError(f"{location.path}: key x_test is missing; use dataset=arrays, which cuts a test split")
             return assemble(train, test, names, files=location.files)
-        return assemble_folders(self._decode(location.path), self.unreadable)
+        return assemble_folders(self._decode(location.path), "error")
 
     def decode(self, data_dir: Path) -> DecodedFolders | None:
         """The decoded class folders, unless it is prepared (see ``FolderSource``)."""
@@ -77,10 +76,10 @@ class Flowers(DataSource):
         return self._decode(location.path) if location.origin == "folders" and location.path is not None else None
 
     def _decode(self, root: Path) -> DecodedFolders:
-        return decode_rgb(root, self.test_fraction, self.image_size)
+        return decode_rgb(root, FOLDER_TEST_FRACTION, self.image_size)
 
     def _folders(self, root: Path) -> Location:
-        return locate_folders(root, self.test_fraction, self.image_size)
+        return locate_folders(root, FOLDER_TEST_FRACTION, self.image_size)
 
     def _download(self, data_dir: Path) -> Location:
         with only_one(data_dir, "flowers"):

@@ -1,0 +1,11 @@
+"""``nin-exp train`` for people who run from a checkout: python scripts/train.py head=gap dataset=digits."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+
+from nin_exp.cli.main import main  # noqa: E402  (found through the path above)
+
+if __name__ == "__main__":
+    raise SystemExit(main(["train", *sys.argv[1:]]))

@@ -4,8 +4,9 @@ Command: python benchmarks/reference_step.py --steps 9
          python benchmarks/reference_step.py --network lenet --steps 41
 Prints the median and quartiles of both times, their ratio (the median of the ratios within a round, with a
 bootstrap interval), the same ratio for a second torch process against the first (A/A: what noise alone gives),
-each process's processor time (which other programs on the machine disturb less) and peak memory. Every arm is a process of its own that holds the same weights and batch; they take
-turns, in a random order each round, so that both meet the same load. Losses must agree before times count.
+and each process's processor time (which other programs on the machine disturb less) and peak memory. Every arm
+is a process of its own that holds the same weights and batch; they take turns, in a random order each round, so
+that all meet the same load. Losses must agree before times count.
 """
 
 from __future__ import annotations
@@ -209,13 +210,18 @@ def compare(network: str, size: int, steps: int, threads: int) -> None:
             print(f"  {over} / {under}, {words}: {middle:.2f}  (95 % interval {low:.2f} to {high:.2f})")
 
 
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def main() -> None:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=9, help="timed steps an arm (after 2 to warm up)")
     parser.add_argument("--network", choices=["nin", "lenet", "all"], default="all")
     parser.add_argument("--batch", type=int, help="images a step; 128 unless given")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="for both engines")
+    parser.add_argument("--threads", type=int, default=cores(), help="for both engines")
     parser.add_argument("--serve", choices=["numpy", "torch"], help=argparse.SUPPRESS)
     options = parser.parse_args()
     for network in BATCH if options.network == "all" else [options.network]:

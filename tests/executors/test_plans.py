@@ -157,6 +157,16 @@ def test_one_wrong_job_and_nothing_starts(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_spawned_processes_give_the_same_bytes(tmp_path: Path, study: Path) -> None:
+    """What Linux does by a fork server, others do by spawning."""
+    arguments = ["compare", *TINY, "head=gap,fc", "seeds=3", "executor.start_method=spawn"]
+    process = start(tmp_path, *arguments)
+    _, error = process.communicate(timeout=280)
+    assert process.returncode == 0, error
+    assert digests(tmp_path / "runs" / "s") == digests(study)
+
+
+@pytest.mark.slow
 def test_a_killed_worker_takes_only_its_job(tmp_path: Path) -> None:
     process = start(tmp_path, "train", "-m", *TINY, "trainer.max_epochs=6", "seeds=4")
     victim = None

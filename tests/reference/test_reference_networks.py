@@ -140,6 +140,15 @@ def test_residual_refuses_sums_that_would_broadcast(rng):
         Residual(Conv2d(2, 1, 1, rng=rng))(np.zeros((2, 2, 3, 3), np.float32))
 
 
+def test_a_sequence_of_no_layers_is_the_identity():
+    x = np.ones((2, 3))
+    identity = Sequential()
+    assert identity(x) is x
+    assert identity.backward(x) is x
+    identity.backward_parameters(x)
+    np.testing.assert_array_equal(Residual(identity)(x), 2 * x)
+
+
 def test_a_layer_without_backward_cannot_be_made():
     class Forgotten(Layer):
         def forward(self, x: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from nin_exp.reference.activations import ReLU
 from nin_exp.reference.containers import Sequential
 from nin_exp.reference.conv import Conv2d
 from nin_exp.reference.norm import BatchNorm2d
-from nin_exp.reference.parallel import available_cores, get_num_threads, over_batch, set_num_threads
+from nin_exp.reference.parallel import available_cores, get_num_threads, in_parts, set_num_threads
 from nin_exp.reference.pooling import AvgPool2d, MaxPool2d
 
 PACKAGE = Path(nin_exp.reference.__file__).parent
@@ -62,14 +62,14 @@ def test_parts_cover_the_batch_in_order():
     for num_threads in (1, 2, 5):
         set_num_threads(num_threads)
         for count in (0, 1, 7, 128):
-            parts = over_batch(lambda part: list(range(part.start, part.stop)), count, 1 << 20, max_parts=8)
+            parts = in_parts(lambda part: list(range(part.start, part.stop)), count, 1 << 20, max_parts=8)
             assert [i for part in parts for i in part] == list(range(count))
             assert len(parts) == max(1, min(8, count))
 
 
 def test_small_work_stays_in_one_part_and_in_this_thread():
     set_num_threads(4)
-    assert over_batch(lambda part: (part, threading.get_ident()), 100, 10) == [(slice(0, 100), threading.get_ident())]
+    assert in_parts(lambda part: (part, threading.get_ident()), 100, 10) == [(slice(0, 100), threading.get_ident())]
 
 
 def test_several_threads_take_part():
@@ -80,7 +80,7 @@ def test_several_threads_take_part():
         barrier.wait()
         return threading.get_ident()
 
-    assert len(set(over_batch(wait, 2, 1 << 20))) == 2
+    assert len(set(in_parts(wait, 2, 1 << 20))) == 2
 
 
 def test_an_error_in_any_part_is_raised_after_all_threads_are_done():
@@ -95,7 +95,7 @@ def test_an_error_in_any_part_is_raised_after_all_threads_are_done():
             raise FloatingPointError(f"part {part.start}")
 
     with pytest.raises(FloatingPointError, match="part 5"):
-        over_batch(fail, 8, 1 << 20)
+        in_parts(fail, 8, 1 << 20)
     assert running == []
 
 
@@ -107,11 +107,11 @@ def test_blas_has_its_threads_back_afterwards():
     before = getter()
     setter(2)
     try:
-        inside = over_batch(lambda part: getter(), 4, 1 << 20)
+        inside = in_parts(lambda part: getter(), 4, 1 << 20)
         assert set(inside) == {1}
         assert getter() == 2
         with pytest.raises(ZeroDivisionError):
-            over_batch(lambda part: 1 // 0, 4, 1 << 20)
+            in_parts(lambda part: 1 // 0, 4, 1 << 20)
         assert getter() == 2
     finally:
         setter(before)

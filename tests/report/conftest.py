@@ -253,3 +253,8 @@ def payload(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def poisoned_study(tmp_path: Path, payload: str) -> Path:
     return write_poisoned_study(tmp_path / "poisoned", payload)
+
+
+@pytest.fixture(scope="module")
+def module_writer() -> Callable[..., Path]:
+    return write_study

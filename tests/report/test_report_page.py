@@ -1,11 +1,14 @@
 import base64
 import copy
 import hashlib
+import importlib.resources
 import json
 import re
 import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +37,16 @@ INTERACTIVE = {
 
 
 def parse(html: str) -> ElementTree.Element:
+    """Parse as a browser does, with a stand-in for plotly.js: its 5 MB take html5lib half a minute."""
+    assert html.count(plotly_js()) == 1
+    html = html.replace(plotly_js(), "'plotly.js'")
     document: ElementTree.Element = html5lib.parse(html, treebuilder="etree", namespaceHTMLElements=False)
     return document
+
+
+@cache
+def plotly_js() -> str:
+    return importlib.resources.files("plotly").joinpath("package_data/plotly.min.js").read_text(encoding="utf-8")
 
 
 def text_of(element: ElementTree.Element) -> str:
@@ -123,7 +134,8 @@ def test_every_page_of_a_clean_study_is_inert(study_writer: Writer, tmp_path: Pa
 
 
 def test_policy_lets_only_our_scripts_run(study_writer: Writer, tmp_path: Path) -> None:
-    document = parse(page(build_report(study_writer(tmp_path / "s", seeds=2))))
+    html = page(build_report(study_writer(tmp_path / "s", seeds=2)))
+    document = parse(html)
     meta = next(m for m in document.iter("meta") if m.get("http-equiv") == "Content-Security-Policy")
     policy = dict(part.split(" ", 1) for part in (meta.get("content") or "").split("; "))
     assert policy["default-src"] == "'none'"
@@ -135,7 +147,8 @@ def test_policy_lets_only_our_scripts_run(study_writer: Writer, tmp_path: Path) 
         for element in document.iter(tag):
             if element.get("type") == "application/json":
                 continue
-            digest = base64.b64encode(hashlib.sha256((element.text or "").encode()).digest()).decode()
+            text = plotly_js() if element.text == "'plotly.js'" else element.text or ""
+            digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
             assert f"'sha256-{digest}'" in policy[directive].split()
 
 
@@ -168,7 +181,7 @@ def test_accessible_structure(study_writer: Writer, tmp_path: Path) -> None:
     assert len(plots) == len(figures(document)) > 5
     assert all(len(plot.get("aria-label") or "") > 40 and plot.get("role") == "img" for plot in plots)
     levels = [int(e.tag[1]) for e in document.iter() if isinstance(e.tag, str) and re.fullmatch("h[1-6]", e.tag)]
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
 def test_one_seed_prints_no_spread(study_writer: Writer, tmp_path: Path) -> None:

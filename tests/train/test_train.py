@@ -64,6 +64,12 @@ def test_a_run_leaves_what_the_design_promises(nin_exp, tmp_path: Path) -> None:
     again = nin_exp("train", *SMALL)
     assert again.returncode == 0
     assert "is done already" in again.stdout
+    report = nin_exp("report", "train")
+    assert report.returncode == 0, report.stderr
+    assert (tmp_path / "runs" / "train" / "report" / "index.html").is_file()
+    shown = nin_exp("show", run_dir.name[:6], "--json")
+    assert json.loads(shown.stdout)["metrics"] == record.metrics
+    assert run_dir.name in nin_exp("ls").stdout
 
 
 def test_two_fresh_processes_agree_to_the_byte(tmp_path: Path) -> None:

@@ -150,6 +150,9 @@ def _finish(plan: Plan, states: list[JobState], outcomes: list[Outcome], args: A
         print(f"report: {paths.html}")
     for outcome in bad:
         print(f"{outcome.ending}: {outcome.job.run_dir}: {outcome.error}", file=sys.stderr)
+    elsewhere = sum(s.state == "running" for s in states)
+    if elsewhere:
+        print(f"{elsewhere} jobs are being trained by another process; run the command again later", file=sys.stderr)
     if failed_before:
         print(
             f"{len(failed_before)} jobs failed before and were not tried again; use --retry-failed",

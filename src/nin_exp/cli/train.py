@@ -75,6 +75,7 @@ def _train_here(plan: Plan, args: Any) -> int:
     from nin_exp.train.signals import Stopped
 
     raise_problems(preflight_inline(job), plan)
+    plan.study.write_merged(plan.study_dir)
     with RunProgress(plan.config.trainer.max_epochs) as progress:
         try:
             record = run_inline(job, progress.on_epoch)

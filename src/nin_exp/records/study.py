@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from nin_exp.errors import IntegrityError
@@ -61,6 +61,16 @@ class Study:
     def write(self, study_dir: Path) -> None:
         """Write ``study.json`` atomically."""
         write_json(study_dir / STUDY_FILE, asdict(self))
+
+    def write_merged(self, study_dir: Path) -> None:
+        """Add these jobs to a study of single runs; a comparison that has the name already keeps its plan."""
+        if not (study_dir / STUDY_FILE).is_file():
+            self.write(study_dir)
+            return
+        known = Study.read(study_dir)
+        jobs = {job.job_id: job for job in (*known.jobs, *self.jobs)}
+        if known.comparison is None and len(jobs) > len(known.jobs):
+            replace(known, jobs=tuple(jobs.values())).write(study_dir)
 
     @staticmethod
     def read(study_dir: Path) -> Study:

@@ -55,7 +55,7 @@ class Sequential(_Container):
     """One layer after the other: y = f_n(... f_1(x)).
 
     Args:
-        layers: layers, named "0", "1", ... as in torch, or one mapping of names to layers.
+        layers: layers, named "0", "1", ... as in torch, or one mapping of names to layers; none for the identity.
     """
 
     def __init__(self, *layers: Layer | Mapping[str, Layer]) -> None:
@@ -75,10 +75,11 @@ class Sequential(_Container):
 
     def backward_parameters(self, grad_output: Array) -> None:
         """As ``backward``; the first layer's input needs no gradient."""
-        first, *others = self._children.values()
-        for layer in reversed(others):
+        layers = list(self._children.values())
+        for layer in reversed(layers[1:]):
             grad_output = layer.backward(grad_output)
-        first.backward_parameters(grad_output)
+        for first in layers[:1]:
+            first.backward_parameters(grad_output)
 
 
 class Concat(_Container):

@@ -14,7 +14,7 @@ from nin_exp.reference.initialisers import torch_default
 from nin_exp.reference.layout import Array, channels_first, channels_last, values_per_image
 from nin_exp.reference.lowering import Lowering, Pointwise, RowLowering
 from nin_exp.reference.module import Layer, Parameter, check_input
-from nin_exp.reference.parallel import MAX_SUMS, over_batch
+from nin_exp.reference.parallel import MAX_SUMS, in_parts
 
 FEW_CHANNELS = 8
 MANY_PLACES = 128  # a product an image pays from here on
@@ -75,7 +75,7 @@ class Conv2d(Layer):
             if self.bias is not None:
                 y[part] += self.bias.data
 
-        over_batch(convolve, n, self._cost(y), MAX_SUMS)
+        in_parts(convolve, n, self._cost(y), MAX_SUMS)
         self.keep(images)
         return channels_first(y)
 
@@ -94,7 +94,7 @@ class Conv2d(Layer):
         def spread(part: slice) -> None:
             lowering.input_gradient(dy[part], w, dx[part])
 
-        over_batch(spread, len(dy), self._cost(dy), MAX_SUMS)
+        in_parts(spread, len(dy), self._cost(dy), MAX_SUMS)
         return channels_first(dx)
 
     def backward_parameters(self, grad_output: Array) -> None:
@@ -110,7 +110,7 @@ class Conv2d(Layer):
             per_image = dy[part].sum(axis=(1, 2))
             return lowering.weight_gradient(images[part], dy[part]), per_image.sum(axis=0)
 
-        sums = over_batch(gradients, len(dy), self._cost(dy), MAX_SUMS)
+        sums = in_parts(gradients, len(dy), self._cost(dy), MAX_SUMS)
         self.weight.accumulate(_total([dw for dw, _ in sums]).transpose(3, 2, 0, 1))
         if self.bias is not None:
             self.bias.accumulate(_total([db for _, db in sums]))

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from nin_exp.reference.layout import Array, random_like, values_per_image
+from nin_exp.reference.activations import elementwise
+from nin_exp.reference.layout import Array, random_like
 from nin_exp.reference.module import Layer
-from nin_exp.reference.parallel import over_batch
 
 
 class Dropout(Layer):
@@ -46,15 +46,8 @@ class Dropout(Layer):
     def _apply(self, mask: Array, x: Array) -> Array:
         if self.p == 1:
             return np.zeros_like(x)
-        y = np.empty_like(x)
         scale = x.dtype.type(1 / (1 - self.p))
-
-        def drop(part: slice) -> None:
-            np.multiply(x[part], mask[part], out=y[part])
-            y[part] *= scale
-
-        over_batch(drop, len(x), values_per_image(x))
-        return y
+        return elementwise(lambda part: x[part] * mask[part] * scale, x)
 
     def _mask(self, x: Array) -> Array:
         return random_like(x, self.rng) >= np.float32(self.p)

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from nin_exp.reference.activations import elementwise
 from nin_exp.reference.layout import Array, channels_first, channels_last, values_per_image
 from nin_exp.reference.module import Layer, Parameter, check_input
-from nin_exp.reference.parallel import over_batch
+from nin_exp.reference.parallel import in_parts
 
 
 class BatchNorm2d(Layer):
@@ -62,7 +63,7 @@ class BatchNorm2d(Layer):
             np.multiply(x_hat[part], self.gamma.data, out=y[part])
             y[part] += self.beta.data
 
-        over_batch(normalise, len(x), values_per_image(images))
+        in_parts(normalise, len(x), values_per_image(images))
         self.keep(x_hat, inv_std, self.training)
         return channels_first(y)
 
@@ -92,7 +93,7 @@ class BatchNorm2d(Layer):
             else:
                 np.multiply(dy[part], scale, out=dx[part])
 
-        over_batch(gradient, len(dy), values_per_image(dy))
+        in_parts(gradient, len(dy), values_per_image(dy))
         return channels_first(dx)
 
     def _track(self, mu: Array, var: Array, count: int) -> None:
@@ -116,7 +117,7 @@ def _channel_sum(values: Callable[[slice], Array], like: Array) -> Array:
         total: Array = values(part).sum(axis=(1, 2)).sum(axis=0)
         return total
 
-    parts = over_batch(add, len(like), values_per_image(like))
+    parts = in_parts(add, len(like), values_per_image(like))
     return np.sum(parts, axis=0, dtype=like.dtype)
 
 
@@ -150,13 +151,10 @@ class LocalResponseNorm(Layer):
 
     def forward(self, x: Array) -> Array:
         """Divide each value by its neighbourhood's response."""
-        below, above = self.size // 2, (self.size - 1) // 2
-        scale = _sum_of_neighbours(x * x, below, above)
-        scale *= self.alpha / self.size
-        scale += self.k
-        y: Array = x * scale**-self.beta
-        self.keep(x, scale, y)
-        return y
+        scale = elementwise(lambda part: self._denominator(x[part]), x)
+        power = elementwise(lambda part: scale[part] ** -self.beta, x)
+        self.keep(x, scale, power)
+        return elementwise(lambda part: x[part] * power[part], x)
 
     def backward(self, grad_output: Array) -> Array:
         """da_c = db_c s_c^-beta - 2 alpha beta / n * a_c * sum over j of db_j b_j / s_j.
@@ -164,13 +162,24 @@ class LocalResponseNorm(Layer):
         s is the denominator before the power; j runs over the channels whose sum holds a_c, so the
         neighbourhood is mirrored.
         """
-        x, scale, y = self.kept()
+        x, scale, power = self.kept()
         below, above = self.size // 2, (self.size - 1) // 2
-        dx: Array = _sum_of_neighbours(grad_output * y / scale, above, below)
-        dx *= x
-        dx *= -2 * self.alpha * self.beta / self.size
-        dx += grad_output * scale**-self.beta
-        return dx
+
+        def gradient(part: slice) -> Array:
+            dy, a, b_power = grad_output[part], x[part], power[part]
+            dx = _sum_of_neighbours(dy * a * b_power / scale[part], above, below)
+            dx *= a
+            dx *= -2 * self.alpha * self.beta / self.size
+            dx += dy * b_power
+            return dx
+
+        return elementwise(gradient, x)
+
+    def _denominator(self, x: Array) -> Array:
+        scale = _sum_of_neighbours(x * x, self.size // 2, (self.size - 1) // 2)
+        scale *= self.alpha / self.size
+        scale += self.k
+        return scale
 
 
 def _sum_of_neighbours(x: Array, below: int, above: int) -> Array:

@@ -1,12 +1,13 @@
-"""Threads over the images of a batch.
+"""Threads over the parts of an array: images of a batch, or units of a layer.
 
 NumPy's loops and its matrix product release the interpreter lock, so plain Python threads share the work.
-A batch is cut into parts whose number follows from the sizes alone, and partial sums are added in the order
+The work is cut into parts whose number follows from the sizes alone, and partial sums are added in the order
 of the parts: a result does not depend on how many threads computed it.
 
 Inside a part the BLAS library works with one thread. Its own threads would otherwise meet ours (two threads
-that each call a two-threaded product are slower than two that call a one-threaded product), and would leave
-copies and elementwise loops on one core.
+that each call a two-threaded product are slower than two that call a one-threaded product), would leave
+copies and elementwise loops on one core, and would spin for some milliseconds after each product on the core
+that the next loop needs. So every product of this package runs inside a part.
 """
 
 from __future__ import annotations
@@ -61,21 +62,19 @@ def get_num_threads() -> int:
     return _num_threads
 
 
-def over_batch(
-    task: Callable[[slice], T], num_images: int, cost_per_image: int, max_parts: int | None = None
-) -> list[T]:
-    """Call ``task`` with consecutive slices that cover the batch, in threads; return its results in order.
+def in_parts(task: Callable[[slice], T], count: int, cost_of_one: int, max_parts: int | None = None) -> list[T]:
+    """Call ``task`` with consecutive slices that cover ``count`` items, in threads; return its results in order.
 
     Args:
-        task: works on the images of one slice and writes nothing outside it.
-        num_images: size of the batch.
-        cost_per_image: element operations an image takes (multiply-adds, or values read and written).
+        task: works on the items of one slice and writes nothing outside it.
+        count: images in the batch, or units.
+        cost_of_one: element operations an item takes (values copied, or read and written).
         max_parts: at most this many slices, where each has a sum of its own; None for small slices, whose
             temporary arrays stay in a core's cache.
     """
-    limit = num_images if max_parts is None else min(num_images, max_parts)
-    parts = max(1, min(limit, num_images * cost_per_image // COST_OF_A_PART))
-    bounds = [num_images * i // parts for i in range(parts + 1)]
+    limit = count if max_parts is None else min(count, max_parts)
+    parts = max(1, min(limit, count * cost_of_one // COST_OF_A_PART))
+    bounds = [count * i // parts for i in range(parts + 1)]
     slices = [slice(start, stop) for start, stop in itertools.pairwise(bounds)]
     with _one_blas_thread():
         if parts == 1 or _num_threads == 1:

@@ -13,7 +13,7 @@ import numpy as np
 from nin_exp.reference.geometry import IntPair, Window, pair
 from nin_exp.reference.layout import Array, channels_first, channels_last, values_per_image
 from nin_exp.reference.module import Layer
-from nin_exp.reference.parallel import over_batch
+from nin_exp.reference.parallel import in_parts
 
 Tap = tuple[int, tuple[slice, slice], tuple[slice, slice]]
 
@@ -67,15 +67,14 @@ class MaxPool2d(_WindowPool):
         images = channels_last(x)
         n, *size, channels = images.shape
         places = self.window.output_size(*size)
-        y = np.full((n, *places, channels), -np.inf, x.dtype)
+        y = np.empty((n, *places, channels), x.dtype)
         taps = list(self._taps((size[0], size[1]), places))
+        cost = len(taps) * values_per_image(y)
         if not self.keeps_for_backward:
-            over_batch(lambda part: _maximum(images[part], y[part], taps), n, len(taps) * values_per_image(y))
+            in_parts(lambda part: _maximum(images[part], y[part], taps), n, cost)
             return channels_first(y)
         winner = np.empty(y.shape, np.min_scalar_type(self.window.kernel[0] * self.window.kernel[1]))
-        for number, at, _ in reversed(taps):
-            winner[:, *at] = number  # the first offset inside the image, should none beat -inf
-        over_batch(lambda part: _winners(images[part], y[part], winner[part], taps), n, len(taps) * values_per_image(y))
+        in_parts(lambda part: _winners(images[part], y[part], winner[part], taps), n, cost)
         self.keep(images.shape, winner)
         return channels_first(y)
 
@@ -90,16 +89,22 @@ class MaxPool2d(_WindowPool):
             for number, at, values in taps:
                 dx[part][:, *values] += dy[part][:, *at] * (winner[part][:, *at] == number)
 
-        over_batch(scatter, len(dy), len(taps) * values_per_image(dy))
+        in_parts(scatter, len(dy), len(taps) * values_per_image(dy))
         return channels_first(dx)
 
 
 def _maximum(x: Array, y: Array, taps: list[Tap]) -> None:
+    y[...] = -np.inf
     for _, at, values in taps:
         np.maximum(y[:, *at], x[:, *values], out=y[:, *at])
 
 
 def _winners(x: Array, y: Array, winner: Array, taps: list[Tap]) -> None:
+    y[...] = -np.inf
+    first = np.empty((*y.shape[1:3], 1), winner.dtype)
+    for number, at, _ in reversed(taps):
+        first[*at] = number
+    winner[...] = first  # the first offset inside the image, should none beat -inf
     for number, at, values in taps:
         # numbers ascend, so a maximum keeps the latest winner; no branch a value (see ReLU)
         wins = (x[:, *values] > y[:, *at]).view(np.uint8) * winner.dtype.type(number)
@@ -144,7 +149,7 @@ class AvgPool2d(_WindowPool):
                 y[part][:, *at] += images[part][:, *values]
             y[part] /= area
 
-        over_batch(average, n, len(taps) * values_per_image(y))
+        in_parts(average, n, len(taps) * values_per_image(y))
         self.keep(images.shape)
         return channels_first(y)
 
@@ -161,7 +166,7 @@ class AvgPool2d(_WindowPool):
             for _, at, values in taps:
                 dx[part][:, *values] += share[:, *at]
 
-        over_batch(spread, len(dy), len(taps) * values_per_image(dy))
+        in_parts(spread, len(dy), len(taps) * values_per_image(dy))
         return channels_first(dx)
 
     def _area(self, size: list[int] | tuple[int, ...], places: tuple[int, int], dtype: np.dtype[np.generic]) -> Array:

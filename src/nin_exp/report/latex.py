@@ -42,9 +42,9 @@ def _means(analysis: Analysis, metric: Metric) -> str:
             cells.append(f"${bold}{spread}$ ({cell.summary.n})")
         rows.append(cells)
     unit = " in percent" if metric.is_accuracy else ""
-    caption = (
-        f"{metric.label[:1].upper()}{metric.label[1:]}{unit}: mean $\\pm$ standard deviation over (number of) seeds"
-    )
+    has_spread = any(cell.summary is not None and cell.summary.sd is not None for cell in analysis.cells)
+    what = "mean $\\pm$ standard deviation over (number of) seeds" if has_spread else "one run each"
+    caption = f"{metric.label[:1].upper()}{tex_text(metric.label[1:])}{unit}: {what}"
     return _table(header, rows, f"l{'r' * len(blocks)}", caption)
 
 

@@ -50,6 +50,8 @@ class Session:
     def __init__(self, job: Job, config: ExperimentConfig, threads: int, stop: StopRequest) -> None:
         self.job, self.config, self.stop = job, config, stop
         self.device = ""
+        # Before anything is trained: the files may be edited while a long run goes on with what it has imported.
+        self._code_hash = code_hash(config, job.allowed_packages)
         self.progress = Progress()
         self.resumed_times: list[dict[str, float]] = []
         self._threads = self._first_choice(config.trainer.threads or threads)
@@ -170,6 +172,7 @@ class Session:
         from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
 
         logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*(GPU|TPU|MPS) available but not used.*")
         config = self.config.trainer
@@ -243,7 +246,7 @@ class Session:
             "images_per_second": None if self._throughput is None else self._throughput.images_per_second,
             "peak_memory_bytes": peak_memory_bytes(self.device),
             "data": {} if data is None else self._data_facts(data),
-            "code_hash": code_hash(self.config, self.job.allowed_packages),
+            "code_hash": self._code_hash,
             "epochs": self.progress.epoch,
             "steps": self.progress.step,
             "best_epoch": self.progress.best_epoch,

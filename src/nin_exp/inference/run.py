@@ -1,0 +1,212 @@
+"""A trained run, from its directory alone. torch is imported by what needs it, Lightning and the data by nothing."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nin_exp.compose.check import TRUSTED
+from nin_exp.config import ExperimentConfig
+from nin_exp.errors import ConfigError, DataError, IntegrityError
+from nin_exp.inference.input_spec import InputSpec
+from nin_exp.inference.weights import CHECKPOINTS, Weights, load_network, pick_device, read_config
+from nin_exp.records.index import find_run
+from nin_exp.records.record import Record
+
+if TYPE_CHECKING:
+    from nin_exp.contracts.model import Network
+    from nin_exp.inference.explain import Explanation
+    from nin_exp.inference.images import ImageInput
+    from nin_exp.inference.predict import Prediction, Predictor, Unreadable
+
+# Activations of more images leave the processor's caches; GPUs are given the run's own size.
+_CPU_BATCH_SIZE = 64
+
+
+def load_run(
+    path: str | os.PathLike[str],
+    *,
+    weights: Weights = "selected",
+    device: str = "auto",
+    runs_dir: str | os.PathLike[str] = "runs",
+    allowed_packages: tuple[str, ...] = (),
+) -> TrainedRun:
+    """Open a finished run.
+
+    >>> run = load_run("runs/train-digits/40a1e18664c8")  # doctest: +SKIP
+    >>> run.predict("seven.png")[0].class_name  # doctest: +SKIP
+    '7'
+
+    Args:
+        path: a run directory, one of its checkpoints, a job id or the start of one.
+        weights: ``selected`` are those the run's metrics are of; ``best`` and ``last`` are kept by ``checkpoint.keep``.
+        device: ``auto`` (the GPU where there is one), ``cpu``, ``cuda`` or ``cuda:N``.
+        runs_dir: where job ids are looked for.
+        allowed_packages: packages of your own whose classes the run may name.
+
+    Raises:
+        ConfigError: there is no such run (the nearest are named), or it has not finished.
+        IntegrityError: its files are damaged, or were made by a newer version.
+        RefusedError: it names classes of a package that is not allowed.
+    """
+    if weights not in ("selected", "best", "last"):
+        raise ConfigError(f"weights must be selected, best or last, got '{weights}'")
+    given = Path(path).expanduser()
+    if given.suffix == ".ckpt" and given.parent.name == "checkpoints":
+        if not given.is_file():
+            raise ConfigError(f"{given} is not there; give a run directory")
+        named = next((name for name, file in CHECKPOINTS.items() if file.name == given.name), None)
+        if named is None:
+            raise ConfigError(f"{given} must be best.ckpt or last.ckpt of a run; give a run directory")
+        weights = "best" if named == "best" else "last"
+        given = given.parent.parent
+    run_dir = find_run(str(given), Path(runs_dir).expanduser())
+    try:
+        record = Record.read(run_dir)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{run_dir} has not finished: it has no record yet; run its command again to go on"
+        ) from error
+    config = read_config(run_dir, (*TRUSTED, *allowed_packages))
+    return TrainedRun(run_dir, record, config, weights=weights, device=device, allowed_packages=allowed_packages)
+
+
+class TrainedRun:
+    """A finished run; the network is loaded when something first needs it. Made by ``load_run``."""
+
+    def __init__(
+        self,
+        path: Path,
+        record: Record,
+        config: ExperimentConfig,
+        *,
+        weights: Weights,
+        device: str,
+        allowed_packages: tuple[str, ...],
+    ) -> None:
+        self.path = path
+        self.record = record
+        self.config = config
+        self.weights: Weights = weights
+        self._device = device
+        self._allowed_packages = (*TRUSTED, *allowed_packages)
+
+    def __repr__(self) -> str:
+        record = self.record
+        return f"TrainedRun('{self.path}': {record.dataset} {record.backbone} {record.head}, {record.status})"
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """The metrics of the selected weights, named ``split/name``; accuracies are fractions."""
+        return dict(self.record.metrics)
+
+    @cached_property
+    def history(self) -> list[dict[str, float]]:
+        """A row an epoch, as ``metrics.csv`` holds them; empty for a run of no epoch.
+
+        Raises:
+            IntegrityError: the file cannot be read.
+        """
+        path = self.path / "metrics.csv"
+        if self.record.epochs == 0:
+            return []
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+        except (OSError, ValueError, TypeError) as error:
+            raise IntegrityError(
+                f"{path} must be a table of numbers, but cannot be read; train the run again"
+            ) from error
+        return [{**row, "epoch": int(row["epoch"])} for row in rows]
+
+    def history_frame(self) -> Any:
+        """The history as a pandas DataFrame, with the epoch as its index; needs pandas.
+
+        Raises:
+            ConfigError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ConfigError("history_frame needs pandas: pip install pandas; or use .history, a list") from error
+        columns = ["epoch", "train/loss", "train/acc", "val/loss", "val/acc", "lr"]
+        return pandas.DataFrame(self.history, columns=None if self.history else columns).set_index("epoch")
+
+    @cached_property
+    def input_spec(self) -> InputSpec:
+        """Size, normalisation and classes of the network's input."""
+        return InputSpec.read(self.path)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes, in the order of the logits."""
+        return self.input_spec.class_names
+
+    @cached_property
+    def device(self) -> Any:
+        """The ``torch.device`` of the network."""
+        return pick_device(self._device)
+
+    @cached_property
+    def network(self) -> Network:
+        """The trained network, in evaluation mode, on ``device``: normalised images ``(B, C, H, W)`` to logits.
+
+        Raises:
+            IntegrityError: the checkpoint was not kept, is damaged, or does not fit.
+        """
+        return load_network(
+            self.path,
+            self.config,
+            self.record,
+            self.input_spec,
+            weights=self.weights,
+            device=str(self.device),
+            allowed_packages=self._allowed_packages,
+        )
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The network with what its inputs need."""
+        import torch
+
+        from nin_exp.inference.predict import Predictor
+
+        trainer, network = self.config.trainer, self.network
+        on_cpu = self.device.type == "cpu"
+        autocast = {"bf16-mixed": torch.bfloat16, "16-mixed": None if on_cpu else torch.float16}
+        return Predictor(
+            network=network,
+            spec=self.input_spec,
+            device=self.device,
+            batch_size=min(trainer.eval_batch_size, _CPU_BATCH_SIZE) if on_cpu else trainer.eval_batch_size,
+            autocast_dtype=autocast.get(trainer.precision),
+            channels_last=trainer.channels_last,
+        )
+
+    def predict(self, images: ImageInput) -> list[Prediction]:
+        """Classes and probabilities, one entry an image.
+
+        Args:
+            images: paths, Pillow images, uint8 (0 … 255) or float (0 … 1) arrays ``(H, W[, C])`` and tensors
+                ``(C, H, W)``, of any size and mode; one, a batch, or an iterable of them.
+
+        Raises:
+            DataError: an image cannot be read; ``predict_each`` goes on with the others.
+        """
+        return [self._readable(result) for result in self.predict_each(images)]
+
+    def predict_each(self, images: ImageInput) -> Iterator[Prediction | Unreadable]:
+        """As ``predict``, one after the other; images that cannot be read give an ``Unreadable`` in their place."""
+        return self.predictor.predict_each(images)
+
+    @staticmethod
+    def _readable(result: Prediction | Unreadable) -> Prediction:
+        from nin_exp.inference.predict import Unreadable
+
+        if isinstance(result, Unreadable):
+            raise DataError(f"{result.name}: {result.reason}")
+        return result

@@ -1,0 +1,233 @@
+"""The page in a real browser, opened as a file and offline."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nin_exp.report.write import build_report
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+Writer = Callable[..., Path]
+
+
+@dataclass
+class Visit:
+    """An open page and what went wrong on it."""
+
+    page: Any
+    errors: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+
+Opener = Callable[..., Visit]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs the playwright package")
+    if CHROMIUM is None:
+        pytest.skip("needs Debian's chromium on PATH")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Opener]:
+    contexts = []
+
+    def open_page(html: Path, **settings: Any) -> Visit:
+        context = browser.new_context(offline=True, **settings)
+        contexts.append(context)
+        seen = Visit(context.new_page())
+        seen.page.on("console", lambda message: seen.errors.append(message.text) if message.type == "error" else None)
+        seen.page.on("pageerror", lambda error: seen.errors.append(str(error)))
+        seen.page.on("dialog", lambda dialog: seen.errors.append(dialog.message))
+        seen.page.on("request", lambda request: seen.requests.append(request.url))
+        seen.page.on("requestfailed", lambda request: seen.errors.append(request.url))
+        seen.page.goto(html.as_uri())
+        return seen
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+def draw_all(page: Any) -> int:
+    """Scroll through the page, as figures are drawn when they come near; return how many there are."""
+    page.evaluate(
+        """async () => {
+            for (let y = 0; y < document.body.scrollHeight; y += 500) {
+                window.scrollTo(0, y);
+                await new Promise((resolve) => setTimeout(resolve, 60));
+            }
+        }"""
+    )
+    page.wait_for_function("[...document.querySelectorAll('.plot')].every((div) => div.dataset.rendered)")
+    count: int = page.locator(".plot").count()
+    return count
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory: pytest.TempPathFactory, module_writer: Writer) -> Path:
+    folder = tmp_path_factory.mktemp("browser") / "heads"
+    return build_report(module_writer(folder, arms=("gap", "fc", "fc_dropout"), seeds=6)).html
+
+
+def test_opens_offline_without_errors_and_draws(visit: Opener, html: Path) -> None:
+    seen = visit(html, viewport={"width": 1280, "height": 900})
+    assert draw_all(seen.page) > 6
+    for plot in seen.page.locator(".plot").all():
+        assert plot.locator("svg.main-svg").count() > 0
+        assert plot.locator(".scatterlayer .trace").count() > 0
+    assert seen.errors == []
+    assert seen.requests == [html.as_uri()]
+
+
+def test_policy_refuses_what_is_not_ours(visit: Opener, html: Path) -> None:
+    seen = visit(html)
+    seen.page.evaluate(
+        """() => {
+            const script = document.createElement("script");
+            script.textContent = "window.hit = 1";
+            document.body.append(script);
+            document.body.insertAdjacentHTML("beforeend", '<img src="https://evil.example/x.png" onerror="window.hit = 2">');
+        }"""
+    )
+    seen.page.wait_for_timeout(200)
+    assert seen.page.evaluate("window.hit") is None
+    assert [url for url in seen.requests if not url.startswith("file:")] == []
+    assert any("Content Security Policy" in error for error in seen.errors)
+
+
+def test_theme_follows_the_system_and_the_button(visit: Opener, html: Path) -> None:
+    seen = visit(html, color_scheme="dark", viewport={"width": 1280, "height": 900})
+    ground = "getComputedStyle(document.body).backgroundColor"
+    tick = "getComputedStyle(document.querySelector('#plot-differences .xtick text')).fill"
+    seen.page.wait_for_selector("#plot-differences .xtick text")
+    dark, dark_tick = seen.page.evaluate(ground), seen.page.evaluate(tick)
+    button = seen.page.locator("#theme")
+    assert button.get_attribute("aria-pressed") == "true"
+    button.click()
+    light, light_tick = seen.page.evaluate(ground), seen.page.evaluate(tick)
+    assert button.get_attribute("aria-pressed") == "false"
+    assert (dark, dark_tick) != (light, light_tick)
+    assert dark_tick != light_tick
+    seen.page.reload()
+    assert seen.page.evaluate(ground) == light  # remembered
+    assert seen.errors == []
+
+
+def test_theme_colours_are_those_of_the_style_sheet(visit: Opener, html: Path) -> None:
+    """A token that the script could not resolve would leave Plotly's default colour."""
+    seen = visit(html, color_scheme="light", viewport={"width": 1280, "height": 900})
+    draw_all(seen.page)
+    fills = seen.page.evaluate(
+        "[...document.querySelectorAll('#plot-seeds-0 .points path')].map((path) => getComputedStyle(path).fill)"
+    )
+    assert {"rgb(89, 99, 110)", "rgb(31, 111, 178)", "rgb(194, 87, 26)"} <= set(fills)  # --arm-0 … --arm-2
+
+
+def test_sorting(visit: Opener, html: Path) -> None:
+    seen = visit(html, viewport={"width": 1280, "height": 900})
+    table = seen.page.locator("#differences table")
+    means = "[...document.querySelectorAll('#differences tbody tr')].map((row) => Number(row.cells[4].dataset.sort))"
+    head = table.locator("thead th").nth(4)
+    head.locator("button").click()
+    rising = seen.page.evaluate(means)
+    assert rising == sorted(rising)
+    assert head.get_attribute("aria-sort") == "ascending"
+    head.locator("button").press("Enter")  # by keyboard
+    assert seen.page.evaluate(means) == rising[::-1]
+    assert head.get_attribute("aria-sort") == "descending"
+    table.locator("thead th").nth(0).locator("button").click()
+    names = table.locator("tbody th").all_inner_texts()
+    assert names == sorted(names)
+    assert head.get_attribute("aria-sort") is None
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+def test_no_sideways_scrolling(visit: Opener, html: Path, width: int) -> None:
+    seen = visit(html, viewport={"width": width, "height": 844}, has_touch=width < 500, is_mobile=width < 500)
+    draw_all(seen.page)
+    seen.page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert seen.page.evaluate("window.innerWidth") == width
+
+
+def test_question_and_verdict_fit_the_first_screen(visit: Opener, html: Path) -> None:
+    seen = visit(html, viewport={"width": 1280, "height": 900})
+    for selector in ("h1", ".verdict >> nth=0", "#plot-differences"):
+        box = seen.page.locator(selector).bounding_box()
+        assert box is not None
+        assert box["y"] + min(box["height"], 300) <= 900
+
+
+def test_keyboard_reaches_the_content_first(visit: Opener, html: Path) -> None:
+    seen = visit(html)
+    seen.page.keyboard.press("Tab")
+    assert seen.page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    outline = seen.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+    assert outline == "solid"
+    seen.page.keyboard.press("Enter")
+    assert seen.page.evaluate("document.activeElement.id") == "content"
+
+
+def test_saving_a_figure(visit: Opener, html: Path, tmp_path: Path) -> None:
+    seen = visit(html, viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    with seen.page.expect_download() as download:
+        seen.page.locator("[data-save=differences]").click()
+    download.value.save_as(tmp_path / "figure.svg")
+    assert "<svg" in (tmp_path / "figure.svg").read_text(encoding="utf-8")
+    assert seen.errors == []
+
+
+def test_print_is_light_complete_and_fits(visit: Opener, html: Path) -> None:
+    seen = visit(html, color_scheme="dark", viewport={"width": 1280, "height": 900})
+    seen.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert seen.page.evaluate("document.documentElement.dataset.theme") == "light"
+    assert seen.page.locator("details:not([open])").count() == 0
+    assert seen.page.locator(".plot:not([data-rendered])").count() == 0
+    seen.page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert seen.page.evaluate("document.documentElement.dataset.theme ?? null") is None
+    assert seen.page.locator("details:not([open])").count() > 0
+    assert len(seen.page.pdf(format="A4")) > 50_000
+    assert seen.errors == []
+
+
+def test_without_scripts_every_number_is_there(visit: Opener, html: Path) -> None:
+    seen = visit(html, java_script_enabled=False)
+    text = seen.page.locator("main").inner_text()
+    assert "Figures need JavaScript" in text
+    assert "On mnist, fc is worse than gap by" in text
+    assert seen.page.locator("#differences tbody tr").count() == 4
+
+
+def test_payloads_stay_inert(visit: Opener, poisoned_study: Path) -> None:
+    seen = visit(build_report(poisoned_study).html, viewport={"width": 390, "height": 844})
+    draw_all(seen.page)
+    for selector in ("table button", "summary", "[data-save]", ".plot"):
+        for target in seen.page.locator(selector).all()[:3]:
+            target.hover(force=True)
+    assert seen.page.evaluate("window.hit") is None
+    assert seen.page.locator(".plot a, .plot img, .plot script, .plot foreignObject").count() == 0
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert [url for url in seen.requests if not url.startswith("file:")] == []
+    assert seen.errors == []

@@ -78,10 +78,10 @@ def test_cmyk(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_16_bit_grey_is_scaled(tmp_path, suffix):
-    levels = np.array([[0, 128, 257, 32896, 65535]], np.uint16)
+    levels = np.array([[0, 128, 200, 257, 32896, 65535]], np.uint16)
     path = save(tmp_path, Image.fromarray(levels), f"a.{suffix}")
-    assert read(path, channels=1)[0, :, 0].tolist() == [0, 0, 1, 128, 255]
-    assert read(path).shape == (1, 5, 3)
+    assert read(path, channels=1)[0, :, 0].tolist() == [0, 0, 1, 1, 128, 255]
+    assert read(path).shape == (1, 6, 3)
 
 
 def test_32_bit_grey(tmp_path):

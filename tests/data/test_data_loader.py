@@ -43,6 +43,7 @@ def equal(first, second) -> bool:
 sizes = st.integers(1, 40)
 
 
+@settings(deadline=None)
 @given(sizes, sizes, st.booleans(), st.integers(0, 3))
 def test_an_epoch_has_every_image_once(count, batch_size, shuffle, epoch):
     batches = loader(count, batch_size=batch_size, shuffle=shuffle, augment=None)
@@ -55,6 +56,7 @@ def test_an_epoch_has_every_image_once(count, batch_size, shuffle, epoch):
     assert batches.epoch == epoch + 1
 
 
+@settings(deadline=None)
 @given(st.integers(2, 40), st.integers(2, 40), st.integers(1, 5), st.booleans())
 def test_the_ranks_together_see_what_one_sees(count, batch_size, world_size, shuffle):
     tail = count % batch_size or batch_size

@@ -16,6 +16,7 @@ fractions = st.floats(0.01, 0.99)
 seeds = st.integers(0, 2**40)
 
 
+@settings(deadline=None)
 @given(label_lists, fractions, seeds)
 def test_every_image_stands_in_one_part_and_every_class_of_two_in_both(values, fraction, seed):
     labels = np.array(values, dtype=np.int64)
@@ -29,6 +30,7 @@ def test_every_image_stands_in_one_part_and_every_class_of_two_in_both(values, f
         assert (labels[train] == label).sum() >= 1
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(20, 60), min_size=2, max_size=6), st.floats(0.1, 0.5), seeds)
 def test_validation_has_its_exact_size_and_each_class_its_share(counts, fraction, seed):
     labels = np.repeat(np.arange(len(counts)), counts)
@@ -86,6 +88,7 @@ def test_images_of_all_different_classes_cannot_be_split():
         train_val_split(np.array([0, 1]), 0.5, 0)
 
 
+@settings(deadline=None)
 @given(label_lists, st.integers(0, 100), seeds)
 def test_limited_training_set_has_its_size_and_all_classes(values, extra, seed):
     labels = np.array(values, dtype=np.int64)
@@ -107,6 +110,7 @@ def test_limit_keeps_proportions():
     assert np.bincount(labels[rows]).tolist() == [90, 10]
 
 
+@settings(deadline=None)
 @given(label_lists, fractions)
 def test_hashed_test_split_leaves_every_class_of_two_on_both_sides(values, fraction):
     labels = np.array(values, dtype=np.int64)
@@ -121,7 +125,7 @@ def test_hashed_test_split_leaves_every_class_of_two_on_both_sides(values, fract
             assert not inside.any()
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.permutations(list(range(30))))
 def test_hashed_test_split_does_not_depend_on_order(order):
     labels = np.arange(30) % 3
@@ -150,6 +154,7 @@ def test_hashed_test_split_takes_the_smallest_sha256():
     assert found.tolist() == sorted(smallest)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(1, 40), st.integers(0, 10), st.integers(0, 10)), min_size=1, max_size=8), st.data()
 )

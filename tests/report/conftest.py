@@ -258,3 +258,19 @@ def poisoned_study(tmp_path: Path, payload: str) -> Path:
 @pytest.fixture(scope="module")
 def module_writer() -> Callable[..., Path]:
     return write_study
+
+
+@pytest.fixture
+def study_of_payloads(tmp_path: Path) -> Path:
+    """One study with every payload as an arm, in its records and configuration."""
+    study_dir = tmp_path / "payloads"
+    arms = ("gap", *PAYLOADS)
+    write_study(
+        study_dir,
+        arms=arms,
+        blocks=("mnist",),
+        seeds=2,
+        epochs=3,
+        edit=lambda record: poison(record, record.arm) if record.arm in PAYLOADS else record,
+    )
+    return study_dir

@@ -72,15 +72,17 @@ def visit(browser: Any) -> Iterator[Opener]:
 
 def draw_all(page: Any) -> int:
     """Scroll through the page, as figures are drawn when they come near; return how many there are."""
-    page.evaluate(
+    page.evaluate(  # the page's policy forbids wait_for_function, which evaluates a string
         """async () => {
-            for (let y = 0; y < document.body.scrollHeight; y += 500) {
-                window.scrollTo(0, y);
-                await new Promise((resolve) => setTimeout(resolve, 60));
+            for (const div of document.querySelectorAll(".plot")) {
+                div.scrollIntoView({ behavior: "instant" });
+                for (let i = 0; i < 600 && !div.dataset.rendered; i++) {
+                    await new Promise((resolve) => setTimeout(resolve, 20));
+                }
             }
         }"""
     )
-    page.wait_for_function("[...document.querySelectorAll('.plot')].every((div) => div.dataset.rendered)")
+    assert page.locator(".plot:not([data-rendered])").count() == 0
     count: int = page.locator(".plot").count()
     return count
 
@@ -108,13 +110,16 @@ def test_policy_refuses_what_is_not_ours(visit: Opener, html: Path) -> None:
             const script = document.createElement("script");
             script.textContent = "window.hit = 1";
             document.body.append(script);
-            document.body.insertAdjacentHTML("beforeend", '<img src="https://evil.example/x.png" onerror="window.hit = 2">');
+            const image = '<img src="https://evil.example/x.png" onerror="window.hit = 2">';
+            document.body.insertAdjacentHTML("beforeend", image);
         }"""
     )
     seen.page.wait_for_timeout(200)
     assert seen.page.evaluate("window.hit") is None
-    assert [url for url in seen.requests if not url.startswith("file:")] == []
-    assert any("Content Security Policy" in error for error in seen.errors)
+    refused = " ".join(seen.errors)
+    assert "Content Security Policy directive 'script-src" in refused or 'directive "script-src' in refused
+    assert "https://evil.example/x.png" in refused
+    assert "img-src data: blob:" in refused
 
 
 def test_theme_follows_the_system_and_the_button(visit: Opener, html: Path) -> None:
@@ -220,8 +225,8 @@ def test_without_scripts_every_number_is_there(visit: Opener, html: Path) -> Non
     assert seen.page.locator("#differences tbody tr").count() == 4
 
 
-def test_payloads_stay_inert(visit: Opener, poisoned_study: Path) -> None:
-    seen = visit(build_report(poisoned_study).html, viewport={"width": 390, "height": 844})
+def test_payloads_stay_inert(visit: Opener, study_of_payloads: Path) -> None:
+    seen = visit(build_report(study_of_payloads).html, viewport={"width": 390, "height": 844})
     draw_all(seen.page)
     for selector in ("table button", "summary", "[data-save]", ".plot"):
         for target in seen.page.locator(selector).all()[:3]:

@@ -10,6 +10,13 @@ import yaml
 from nin_exp.compose.groups import list_groups, shipped_config_dir
 
 _RUN_VERBS = ("train", "compare", "summary")
+_USES_OF_A_RUN = ("evaluate", "predict", "explain")
+_OF_A_RUN = ("--runs-dir", "--weights", "--device", "--allow-package", "--json", "--debug")
+_VALUES = {
+    "--split": ("test", "train", "val"),
+    "--weights": ("best", "last", "selected"),
+    "--device": ("auto", "cpu", "cuda"),
+}
 _FLAGS = {
     "train": (
         "--multirun",
@@ -33,6 +40,9 @@ _FLAGS = {
         "--debug",
     ),
     "summary": ("--input", "--classes", "--json"),
+    "evaluate": ("--split", "--again", *_OF_A_RUN, "--config-dir"),
+    "predict": ("--top", "--csv", "--save", *_OF_A_RUN),
+    "explain": ("--out", "--class", "--limit", *_OF_A_RUN),
 }
 
 
@@ -60,10 +70,12 @@ def candidates(line: str) -> list[str]:
         return [s for s in ("bash", "fish", "zsh") if s.startswith(word)]
     if verb == "data":
         return [s for s in ("check", "list", "prepare") if s.startswith(word)]
+    if word.startswith("-") and verb in _FLAGS:
+        return sorted(f for f in _FLAGS[verb] if f.startswith(word))
+    if verb in _USES_OF_A_RUN:
+        return _of_a_run(verb, words[2:], word)
     if verb not in _RUN_VERBS:
         return []
-    if word.startswith("-"):
-        return sorted(f for f in _FLAGS[verb] if f.startswith(word))
     root = shipped_config_dir()
     groups = list_groups((root,))
     key, equals, value = word.partition("=")
@@ -73,6 +85,44 @@ def candidates(line: str) -> list[str]:
     chosen = dict(w.split("=", 1) for w in words[2:] if "=" in w)
     keys = {*(f"{g}=" for g in groups), *(f"{k}=" for k in _keys(root, groups, chosen))}
     return sorted(k for k in keys if k.startswith(word))
+
+
+def _of_a_run(verb: str, words: list[str], word: str) -> list[str]:
+    """Runs first, then what the verb uses: files for pictures, data for ``evaluate``."""
+    if words and words[-1] in _VALUES:
+        return [value for value in _VALUES[words[-1]] if value.startswith(word)]
+    if words and words[-1] in ("--csv", "--save", "--out", "--runs-dir", "--config-dir"):
+        return _paths(word)
+    if not any(not w.startswith("-") and "=" not in w for w in words):
+        return sorted({*_runs(word), *_paths(word)})
+    if verb != "evaluate":
+        return _paths(word)
+    key, equals, value = word.partition("=")
+    if equals:
+        return [
+            f"{key}={option}"
+            for option in list_groups((shipped_config_dir(),)).get(key, ())
+            if option.startswith(value)
+        ]
+    return [k for k in ("data_dir=", "dataset.source=", "dataset=") if k.startswith(word)]
+
+
+def _runs(word: str) -> list[str]:
+    """Job ids below ``runs`` that start so."""
+    found = Path("runs").glob("*/*/record.json")
+    return sorted(path.parent.name for path in found if path.parent.name.startswith(word)) if word else []
+
+
+def _paths(word: str) -> list[str]:
+    """Files and folders that start so; hidden ones only when asked for."""
+    folder, slash, start = word.rpartition("/")
+    root = Path(f"{folder}/" if slash else ".").expanduser()
+    try:
+        children = sorted(root.iterdir())
+    except OSError:
+        return []
+    shown = [c for c in children if c.name.startswith(start) and (start or not c.name.startswith("."))]
+    return [f"{folder}{slash}{child.name}{'/' if child.is_dir() else ''}" for child in shown]
 
 
 def _keys(root: Path, groups: dict[str, tuple[str, ...]], chosen: dict[str, str]) -> Iterator[str]:

@@ -75,12 +75,13 @@ def run(arguments: Sequence[str]) -> int:
     top = positive("--top", args.top)
     trained = open_run(args)
     from nin_exp.inference.files import image_files
+    from nin_exp.inference.predict import Unreadable
 
     images = image_files(args.images, sys.stdin.buffer)
     results = []
     for result in with_progress(trained.predict_each(images), len(images)):
         results.append(result)
-        if not hasattr(result, "class_name"):
+        if isinstance(result, Unreadable):
             print(f"nin-exp: {result.name}: {result.reason}", file=sys.stderr)
     if args.csv is not None:
         _write_csv(args.csv, results, trained.class_names)
@@ -93,9 +94,11 @@ def run(arguments: Sequence[str]) -> int:
     return exit_code(results)
 
 
-def exit_code(results: Sequence[Prediction | Unreadable]) -> int:
+def exit_code(results: Sequence[Any]) -> int:
     """0, or 3 with a closing line when some images could not be read."""
-    broken = sum(not hasattr(result, "class_name") for result in results)
+    from nin_exp.inference.predict import Unreadable
+
+    broken = sum(isinstance(result, Unreadable) for result in results)
     if not broken:
         return EXIT_DONE
     print(f"nin-exp: error: {broken} of {len(results)} images could not be read", file=sys.stderr)
@@ -115,7 +118,9 @@ def with_progress(results: Iterator[Any], total: int) -> Iterator[Any]:
 
 def as_json(result: Prediction | Unreadable, top: int) -> dict[str, Any]:
     """One entry of ``--json``."""
-    if not hasattr(result, "class_name"):
+    from nin_exp.inference.predict import Unreadable
+
+    if isinstance(result, Unreadable):
         return {"image": result.name, "error": result.reason}
     return {
         "image": result.name,
@@ -126,13 +131,14 @@ def as_json(result: Prediction | Unreadable, top: int) -> dict[str, Any]:
 
 
 def _print_table(results: Sequence[Prediction | Unreadable], top: int) -> None:
+    from nin_exp.inference.predict import Unreadable
+
     rows = []
     for result in results:
-        if hasattr(result, "class_name"):
-            pairs = [f"{name} {p:.3f}" for name, p in result.top(top)]
-            rows.append([result.name, *pairs])
-        else:
+        if isinstance(result, Unreadable):
             rows.append([result.name, "cannot be read"])
+        else:
+            rows.append([result.name, *(f"{name} {p:.3f}" for name, p in result.top(top))])
     header = ["image", *([f"{place}." for place in range(1, top + 1)] if top > 1 else ["class"])]
     widths = [max(len(row[i]) for row in [header, *rows] if i < len(row)) for i in range(len(header))]
     for row in [header, *rows]:
@@ -140,16 +146,17 @@ def _print_table(results: Sequence[Prediction | Unreadable], top: int) -> None:
 
 
 def _write_csv(target: str, results: Sequence[Prediction | Unreadable], class_names: Sequence[str]) -> None:
+    from nin_exp.inference.predict import Unreadable
     from nin_exp.records.files import write_text
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image", "class", "probability", "error", *(f"p/{name}" for name in class_names)])
     for result in results:
-        if hasattr(result, "class_name"):
-            row = [result.class_name, repr(result.probability), "", *map(repr, result.probabilities.tolist())]
-        else:
+        if isinstance(result, Unreadable):
             row = ["", "", result.reason, *("" for _ in class_names)]
+        else:
+            row = [result.class_name, repr(result.probability), "", *map(repr, result.probabilities.tolist())]
         writer.writerow([result.name, *row])
     if target == "-":
         print(text.getvalue(), end="")
@@ -158,8 +165,9 @@ def _write_csv(target: str, results: Sequence[Prediction | Unreadable], class_na
 
 
 def _save(trained: Any, images: Sequence[Any], results: Sequence[Prediction | Unreadable], folder: Path) -> None:
+    from nin_exp.inference.predict import Unreadable
     from nin_exp.inference.save import save_pictures
 
-    good = [image for image, result in zip(images, results, strict=True) if hasattr(result, "class_name")]
+    good = [image for image, result in zip(images, results, strict=True) if not isinstance(result, Unreadable)]
     written = save_pictures(folder, with_progress(trained.explain_each(good), len(good)))
     print(f"nin-exp: {written} pictures in {folder}", file=sys.stderr)

@@ -146,7 +146,8 @@ class Predictor:
         readable = [levels for _, levels, _ in chunk if levels is not None]
         logits = iter(self.logits(np.stack(readable)) if readable else ())
         for name, levels, reason in chunk:
-            yield Unreadable(name, reason) if levels is None else self._prediction(name, next(logits))
+            yield Unreadable(name, reason) if levels is None else self.prediction(name, next(logits))
 
-    def _prediction(self, name: str, logits: Tensor) -> Prediction:
+    def prediction(self, name: str, logits: Tensor) -> Prediction:
+        """One image's result from its logits ``(K,)``."""
         return Prediction(name, self.spec.class_names, logits.numpy(), logits.double().softmax(0).numpy())

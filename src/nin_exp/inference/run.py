@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nin_exp.compose.check import TRUSTED
 from nin_exp.config import ExperimentConfig
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from nin_exp.inference.explain import Explanation
     from nin_exp.inference.images import ImageInput
     from nin_exp.inference.predict import Prediction, Predictor, Unreadable
+
+Result = TypeVar("Result")
 
 # Activations of more images leave the processor's caches; GPUs are given the run's own size.
 _CPU_BATCH_SIZE = 64
@@ -197,16 +199,35 @@ class TrainedRun:
         Raises:
             DataError: an image cannot be read; ``predict_each`` goes on with the others.
         """
-        return [self._readable(result) for result in self.predict_each(images)]
+        return [_readable(result) for result in self.predict_each(images)]
 
     def predict_each(self, images: ImageInput) -> Iterator[Prediction | Unreadable]:
         """As ``predict``, one after the other; images that cannot be read give an ``Unreadable`` in their place."""
         return self.predictor.predict_each(images)
 
-    @staticmethod
-    def _readable(result: Prediction | Unreadable) -> Prediction:
-        from nin_exp.inference.predict import Unreadable
+    def explain(self, images: ImageInput, class_name: str | None = None) -> list[Explanation]:
+        """Class maps, CAM, Grad-CAM and boxes, one entry an image.
 
-        if isinstance(result, Unreadable):
-            raise DataError(f"{result.name}: {result.reason}")
-        return result
+        Args:
+            images: as for ``predict``.
+            class_name: explain this class in each image; None for the predicted one.
+
+        Raises:
+            ConfigError: the class is unknown.
+            DataError: an image cannot be read; ``explain_each`` goes on with the others.
+        """
+        return [_readable(result) for result in self.explain_each(images, class_name)]
+
+    def explain_each(self, images: ImageInput, class_name: str | None = None) -> Iterator[Explanation | Unreadable]:
+        """As ``explain``, one after the other; images that cannot be read give an ``Unreadable`` in their place."""
+        from nin_exp.inference.explain import explain_each
+
+        return explain_each(self.predictor, images, class_name)
+
+
+def _readable(result: Result | Unreadable) -> Result:
+    from nin_exp.inference.predict import Unreadable
+
+    if isinstance(result, Unreadable):
+        raise DataError(f"{result.name}: {result.reason}")
+    return result

@@ -73,7 +73,7 @@ def load_network(
         _load_weights(network, state, path, record, weights)
     network.to(device)
     if config.trainer.channels_last:
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.to(memory_format=torch.channels_last)
     return network.eval().requires_grad_(False)
 
 

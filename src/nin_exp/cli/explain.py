@@ -1,0 +1,86 @@
+"""``nin-exp explain``: where a trained run looks, as pictures."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nin_exp.cli.flags import make_parser
+from nin_exp.cli.predict import add_run_flags, exit_code, open_run, positive, with_progress
+from nin_exp.errors import ConfigError
+
+if TYPE_CHECKING:
+    from nin_exp.inference.explain import Explanation
+    from nin_exp.inference.predict import Unreadable
+
+_DESCRIPTION = """Show where a run sees a class.
+
+DIR receives one picture an image (CAM where a global pool makes the logits, Grad-CAM for every head, each with the
+box around what lies above 20 % of the maximum), class_maps.png (the last maps, one a class, as figure 4 of
+arXiv 1312.4400) and filters.png (the first layer)."""
+_EPILOG = """examples:
+  nin-exp explain runs/photos/3f2a seven.png holiday/ --out pictures/
+  nin-exp explain 3f2a cat.png --class dog --out pictures/"""
+_DEFAULT_LIMIT = 100
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run the verb; exits with 3 when an image could not be read."""
+    parser = make_parser("explain", _DESCRIPTION, _EPILOG)
+    add_run_flags(parser)
+    parser.add_argument("images", nargs="+", metavar="IMAGE|FOLDER|-", help="- reads names, or one image, from stdin")
+    parser.add_argument("--out", required=True, metavar="DIR", help="where the pictures go")
+    parser.add_argument(
+        "--class", dest="class_name", metavar="NAME", help="explain this class (default: the predicted)"
+    )
+    parser.add_argument(
+        "--limit", type=int, default=_DEFAULT_LIMIT, metavar="N", help="at most so many images (default: 100)"
+    )
+    args = parser.parse(arguments)
+    limit = positive("--limit", args.limit)
+    trained = open_run(args)
+    from nin_exp.inference.files import image_files
+    from nin_exp.inference.predict import Unreadable
+    from nin_exp.inference.save import save_explanations
+
+    images = image_files(args.images, sys.stdin.buffer)
+    if len(images) > limit:
+        raise ConfigError(f"explain takes at most --limit={limit} images, got {len(images)}; name fewer or raise it")
+    results = []
+    for result in with_progress(trained.explain_each(images, args.class_name), len(images)):
+        results.append(result)
+        if isinstance(result, Unreadable):
+            print(f"nin-exp: {result.name}: {result.reason}", file=sys.stderr)
+    good = [result for result in results if not isinstance(result, Unreadable)]
+    written = save_explanations(Path(args.out).expanduser(), trained, good) if good else []
+    if args.json:
+        print(json.dumps([_as_json(result) for result in results], indent=1))
+    else:
+        _print_table(good)
+        for path in written:
+            print(path)
+    return exit_code(results)
+
+
+def _as_json(result: Explanation | Unreadable) -> dict[str, Any]:
+    from nin_exp.inference.predict import Unreadable
+
+    if isinstance(result, Unreadable):
+        return {"image": result.name, "error": result.reason}
+    return {
+        "image": result.name,
+        "class": result.class_name,
+        "probability": result.probability,
+        "predicted": result.prediction.class_name,
+        "boxes": {kind: result.box(kind) for kind in result.kinds},
+    }
+
+
+def _print_table(results: Sequence[Explanation]) -> None:
+    for result in results:
+        box = result.box()
+        place = "no evidence" if box is None else "box {},{} … {},{}".format(*box)
+        print(f"{result.name}  {result.class_name} {result.probability:.3f}  {place} ({result.kinds[0]})")

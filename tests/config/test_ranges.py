@@ -66,5 +66,5 @@ def test_validated_checks_calls() -> None:
     assert _scaled(rate=0.5, width=4) == 2.0
     with pytest.raises(ValueError, match=r"rate must lie in \[0, 1\), got 1\.5"):
         _scaled(rate=1.5, width=4)
-    with pytest.raises(ValueError, match="width must be an integer, got 0.5"):
+    with pytest.raises(ValueError, match=r"width must be an integer, got 0\.5"):
         _scaled(rate=0.5, width=0.5)  # type: ignore[arg-type]

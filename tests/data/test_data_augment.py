@@ -108,6 +108,7 @@ def test_draws_belong_to_their_generator(everything):
     assert not all(torch.equal(first[name], other[name]) for name in first)
 
 
+@pytest.mark.slow
 def test_shifts_and_flips_equal_torchvisions():
     functional = pytest.importorskip("torchvision.transforms.functional")
     augment = Augment(translate=4, flip=True, cutout=0, pad_mode="zeros")

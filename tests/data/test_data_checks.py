@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -23,13 +22,6 @@ from nin_exp.data.sources.mnist import MNIST
 from nin_exp.data.sources.svhn import SVHN
 from nin_exp.data.store import store
 from nin_exp.errors import ConfigError
-
-real_data = pytest.mark.skipif("NIN_EXP_DATA" not in os.environ, reason="NIN_EXP_DATA names no folder of real images")
-
-
-@pytest.fixture
-def data_dir() -> Path:
-    return Path(os.environ["NIN_EXP_DATA"])
 
 
 def found(findings):
@@ -203,10 +195,10 @@ def test_catalog_and_checks_need_no_torch():
     assert run.stdout.strip() == "[]"
 
 
-@real_data
-def test_the_flowers_have_two_real_pairs(common, data_dir):
+@pytest.mark.slow
+def test_the_flowers_have_two_real_pairs(common, real_data):
     source = Flowers(**(common | {"image_size": 224}))
-    copies = [f for f in check_source(source, data_dir) if f.code.startswith("duplicate")]
+    copies = [f for f in check_source(source, real_data) if f.code.startswith("duplicate")]
     pairs = {frozenset(Path(n).stem for n in pair.split(" = ")) for f in copies for pair in f.images}
     assert pairs == {
         frozenset({"14889392928_9742aed45b_m", "15066430311_fb57fa92b0_m"}),
@@ -214,7 +206,6 @@ def test_the_flowers_have_two_real_pairs(common, data_dir):
     }
 
 
-@real_data
 @pytest.mark.parametrize(
     ("kind", "name", "counts", "mean"),
     [
@@ -223,11 +214,11 @@ def test_the_flowers_have_two_real_pairs(common, data_dir):
         (CIFAR10, "cifar10", (49_059, 9_806), (0.4914, 0.4822, 0.4465)),
     ],
 )
-def test_real_sets(common, data_dir, kind, name, counts, mean):
+def test_real_sets(common, real_data, kind, name, counts, mean):
     from nin_exp.data.prepare import normalisation
 
-    loaded = kind(**common).load(data_dir)
+    loaded = kind(**common).load(real_data)
     assert (len(loaded.train), len(loaded.test)) == counts
-    assert loaded.files == (data_dir / f"{name}.npz",)
+    assert loaded.files == (real_data / f"{name}.npz",)
     found_mean, _ = normalisation(loaded.train.images, "standardize")
     assert found_mean == pytest.approx(mean, abs=2e-3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -102,6 +103,12 @@ def write_config(run_dir: Path, record: Record) -> None:
         "optimizer:\n  _target_: nin_exp.optim.SGD\n  lr: 0.1\n  momentum: 0.9\n  weight_decay: 0.0005\n"
         "trainer:\n  max_epochs: 30\n  select: best\n  precision: '32'\n"
     )
+
+
+@pytest.fixture(autouse=True)
+def _unsynced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hundreds of small files: waiting for the disk is not what is tested here."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 def write_study(

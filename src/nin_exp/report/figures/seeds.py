@@ -30,6 +30,7 @@ def seeds_figure(cells: Sequence[Cell], arms: Sequence[str], block: str, index: 
         tickvals=list(range(len(columns))),
         ticktext=[plotly_text(name, 18) for name in columns],
         range=[-0.5, len(columns) - 0.5],
+        ticklabeloverflow="allow",
         showgrid=False,
         fixedrange=True,
     )

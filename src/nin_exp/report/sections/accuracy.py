@@ -28,7 +28,8 @@ def section(analysis: Analysis) -> Section | None:
         notes.append("Bold: best, and the verdicts support it. “highest”: only the largest mean.")
     title = f"{metric.label[:1].upper()}{metric.label[1:]}"
     table = Table(f"{title}{unit}", tuple(columns), tuple(rows), tuple(notes))
-    return Section("accuracy", f"{title} of every {'arm' if comparison else 'setting'}", {"table": table})
+    heading = f"{title} of every arm" if comparison else title
+    return Section("accuracy", heading, {"table": table})
 
 
 def _cell(analysis: Analysis, metric: Metric, arm: str, block: str) -> TableCell:

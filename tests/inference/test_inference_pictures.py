@@ -1,0 +1,106 @@
+"""Pictures hold what they should, whatever they are of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nin_exp.inference.pictures import (
+    CAPTION,
+    CELL,
+    GAP,
+    captioned,
+    filter_grid,
+    heat_map,
+    magnified,
+    overlay,
+    scaled,
+    sheet,
+)
+from nin_exp.inference.save import MAX_ROWS, save_explanations, save_pictures
+
+GREEN = np.zeros((10, 20, 3), np.uint8) + np.array([0, 200, 0], np.uint8)
+
+
+def test_overlay_shows_the_place_and_the_box() -> None:
+    values = np.zeros((10, 20), np.float32)
+    values[4:6, 12:16] = 1.0
+    picture = np.asarray(overlay(GREEN, values, (12, 4, 16, 6), 200))
+    assert picture.shape == (100, 200, 3)
+    assert tuple(picture[40, 140]) == (0, 255, 255)  # the box's upper edge
+    assert picture[50, 140, 0] > 120  # hot inside
+    assert picture[50, 140, 0] > picture[90, 20, 0] + 50
+    plain = np.asarray(overlay(GREEN, np.zeros((2, 2), np.float32), None, 200))
+    assert (plain == plain[0, 0]).all()
+
+
+@pytest.mark.parametrize(("shape", "size"), [((8, 8), (192, 192)), ((4, 8), (192, 96)), ((600, 3), (1, 192))])
+def test_magnified_keeps_the_proportions(shape, size) -> None:
+    assert magnified(np.zeros((*shape, 3), np.uint8), 192).size == size
+
+
+def test_small_images_keep_their_pixels() -> None:
+    image = np.arange(12, dtype=np.uint8).reshape(2, 2, 3) * 20
+    large = np.asarray(magnified(image, 100))
+    assert np.array_equal(large, np.kron(image, np.ones((50, 50, 1), np.uint8)))
+
+
+def test_scaled() -> None:
+    np.testing.assert_allclose(scaled(np.array([[-2.0, 1.0], [4.0, 2.0]], np.float32)), [[0, 0.25], [1, 0.5]])
+    assert (scaled(np.full((2, 2), -1.0, np.float32)) == 0).all()
+    np.testing.assert_allclose(scaled(np.array([[1.0]], np.float32), highest=4.0), [[0.25]])
+
+
+def test_colours_grow_brighter() -> None:
+    ramp = np.linspace(0, 1, 256, dtype=np.float32)[None]
+    light = np.asarray(heat_map(ramp, 256, 1).convert("L"), dtype=int)[0]
+    assert (np.diff(light) >= 0).all()
+    assert light[0] < 5
+    assert light[-1] > 240
+
+
+@pytest.mark.parametrize("caption", ["cat 99.1%", "a name that is much too long for a cell of this width 12.3%", "猫 50%", ""])  # fmt: skip
+def test_captions_fit(caption) -> None:
+    cell = np.asarray(captioned(Image.new("RGB", (CELL, 10), (9, 9, 9)), caption).convert("L"))
+    assert cell.shape == (CELL + CAPTION, CELL)
+    assert (cell[CELL:] < 128).any() == bool(caption)
+
+
+def test_sheet_of_uneven_rows() -> None:
+    cell = captioned(Image.new("RGB", (CELL, CELL)), "x")
+    picture = sheet([[cell], [cell, cell, cell]])
+    assert picture.size == (3 * CELL + 4 * GAP, 2 * (CELL + CAPTION) + 3 * GAP)
+
+
+@pytest.mark.parametrize(("shape", "tiles"), [((7, 3, 5, 5), 7), ((7, 1, 5, 5), 7), ((2, 4, 3, 3), 8), ((1, 3, 64, 64), 1)])  # fmt: skip
+def test_filters_are_tiles(shape, tiles) -> None:
+    filters = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    filters[0] = 0
+    grid = np.asarray(filter_grid(filters)).astype(int)
+    side = shape[2] * max(1, 48 // shape[2])
+    assert (grid[3 : 3 + side, 3 : 3 + side] == 128).all()  # zero is grey
+    used = (grid != 255).any(axis=2)
+    assert used[3 :: side + 3, 3 :: side + 3].sum() <= tiles
+
+
+def test_one_picture_an_image_under_a_name_of_its_own(run, test_images, save_pngs, tmp_path) -> None:
+    first, second = (save_pngs(test_images[:2], tmp_path / name) for name in "ab")
+    out = tmp_path / "out"
+    assert save_pictures(out, run.explain_each([*first, *second, tmp_path / "gone.png"])) == 4
+    assert sorted(p.name for p in out.iterdir()) == ["0000-2.png", "0000.png", "0001-2.png", "0001.png"]
+    for path in out.iterdir():
+        with Image.open(path) as picture:
+            assert picture.size == (2 * CELL + 3 * GAP, CELL + CAPTION + 2 * GAP)
+
+
+def test_explanations_are_written(run, test_images, tmp_path) -> None:
+    count = MAX_ROWS + 1
+    written = save_explanations(tmp_path, run, run.explain(test_images[:count]))
+    assert {p.name for p in written} == {p.name for p in tmp_path.iterdir()}
+    names = [p.name for p in written]
+    assert names[count:] == ["class_maps.png", "class_maps-2.png", "filters.png"]
+    with Image.open(tmp_path / "class_maps.png") as picture:
+        assert picture.width == 11 * CELL + 12 * GAP  # the image and ten classes
+    with Image.open(tmp_path / names[0]) as picture:
+        assert picture.width == 3 * CELL + 4 * GAP  # the image, CAM, Grad-CAM

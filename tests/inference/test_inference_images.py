@@ -184,7 +184,7 @@ def test_an_unreadable_image_keeps_its_place(run, test_images) -> None:
     assert [type(r).__name__ for r in results] == ["Prediction", "Unreadable", "Prediction"]
     assert (results[1].name, results[1].reason) == ("gone.png", "not a file")
     assert results[2].name == "image 2"
-    with pytest.raises(DataError, match="gone.png: not a file"):
+    with pytest.raises(DataError, match=r"gone\.png: not a file"):
         run.predict(images)
     assert run.predict([]) == []
 

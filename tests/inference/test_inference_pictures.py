@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from nin_exp.inference.pictures import (
@@ -18,7 +22,10 @@ from nin_exp.inference.pictures import (
     scaled,
     sheet,
 )
-from nin_exp.inference.save import MAX_ROWS, save_explanations, save_pictures
+from nin_exp.inference.run import load_run
+from nin_exp.inference.save import save_explanations, save_pictures
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
 
 GREEN = np.zeros((10, 20, 3), np.uint8) + np.array([0, 200, 0], np.uint8)
 
@@ -60,7 +67,10 @@ def test_colours_grow_brighter() -> None:
     assert light[-1] > 240
 
 
-@pytest.mark.parametrize("caption", ["cat 99.1%", "a name that is much too long for a cell of this width 12.3%", "猫 50%", ""])  # fmt: skip
+LONG = "a name that is much too long for a cell of this width 12.3%"
+
+
+@pytest.mark.parametrize("caption", ["cat 99.1%", LONG, "猫 50%", ""])
 def test_captions_fit(caption) -> None:
     cell = np.asarray(captioned(Image.new("RGB", (CELL, 10), (9, 9, 9)), caption).convert("L"))
     assert cell.shape == (CELL + CAPTION, CELL)
@@ -73,7 +83,10 @@ def test_sheet_of_uneven_rows() -> None:
     assert picture.size == (3 * CELL + 4 * GAP, 2 * (CELL + CAPTION) + 3 * GAP)
 
 
-@pytest.mark.parametrize(("shape", "tiles"), [((7, 3, 5, 5), 7), ((7, 1, 5, 5), 7), ((2, 4, 3, 3), 8), ((1, 3, 64, 64), 1)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("shape", "tiles"),
+    [((7, 3, 5, 5), 7), ((7, 1, 5, 5), 7), ((2, 4, 3, 3), 8), ((1, 3, 64, 64), 1)],
+)
 def test_filters_are_tiles(shape, tiles) -> None:
     filters = np.random.default_rng(1).normal(size=shape).astype(np.float32)
     filters[0] = 0
@@ -94,8 +107,9 @@ def test_one_picture_an_image_under_a_name_of_its_own(run, test_images, save_png
             assert picture.size == (2 * CELL + 3 * GAP, CELL + CAPTION + 2 * GAP)
 
 
-def test_explanations_are_written(run, test_images, tmp_path) -> None:
-    count = MAX_ROWS + 1
+def test_explanations_are_written(run, test_images, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("nin_exp.inference.save.MAX_ROWS", 2)
+    count = 3
     written = save_explanations(tmp_path, run, run.explain(test_images[:count]))
     assert {p.name for p in written} == {p.name for p in tmp_path.iterdir()}
     names = [p.name for p in written]
@@ -104,3 +118,27 @@ def test_explanations_are_written(run, test_images, tmp_path) -> None:
         assert picture.width == 11 * CELL + 12 * GAP  # the image and ten classes
     with Image.open(tmp_path / names[0]) as picture:
         assert picture.width == 3 * CELL + 4 * GAP  # the image, CAM, Grad-CAM
+
+
+def test_a_head_without_maps_and_many_classes(copied, test_images, tmp_path) -> None:
+    """Weights as drawn: a run of no epoch, of another head, and with more classes than a row shows."""
+    untrained(copied, "flatten_linear", num_classes=10)
+    written = save_explanations(tmp_path / "flat", load_run(copied), load_run(copied).explain(test_images[:1]))
+    assert [p.name for p in written] == ["image_0.png", "filters.png"]
+    with Image.open(written[0]) as picture:
+        assert picture.width == 2 * CELL + 3 * GAP  # the image and Grad-CAM
+    untrained(copied, "gap", num_classes=23)
+    written = save_explanations(tmp_path / "many", load_run(copied), load_run(copied).explain(test_images[:1]))
+    with Image.open(tmp_path / "many" / "class_maps.png") as picture:
+        assert picture.width == 11 * CELL + 12 * GAP
+
+
+def untrained(run_dir, head: str, num_classes: int) -> None:
+    record = json.loads((run_dir / "record.json").read_text())
+    (run_dir / "record.json").write_text(json.dumps({**record, "epochs": 0, "best_epoch": None}))
+    spec = json.loads((run_dir / "input.json").read_text())
+    names = [f"class {number}" for number in range(num_classes)]
+    (run_dir / "input.json").write_text(json.dumps({**spec, "class_names": names, "num_classes": num_classes}))
+    config = yaml.safe_load((run_dir / "config.yaml").read_text())
+    config["head"] = yaml.safe_load((CONF / "head" / f"{head}.yaml").read_text())
+    (run_dir / "config.yaml").write_text(yaml.safe_dump(config))

@@ -46,6 +46,12 @@ def test_predict_table(trained, photos, capsys, test_logits) -> None:
         assert [cells[1], cells[3]] == [str(i) for i in np.argsort(-logits)[:2]]
 
 
+def test_a_folder_from_python_is_what_the_verb_reads(run, photos) -> None:
+    names = [prediction.name for prediction in run.predict(photos)]
+    assert names == [str(path) for path in image_files([str(photos)], io.BytesIO())]
+    assert len(names) == 5
+
+
 def test_predict_json(trained, photos, capsys, test_logits) -> None:
     code, out, _ = typed(capsys, "predict", trained, photos / "0001.png", photos / "0002.png", "--json")
     assert code == 0
@@ -163,7 +169,7 @@ def test_evaluate(copied, capsys) -> None:
         (["explain", "RUN", "x.png"], 2, "required: --out"),
         (["explain", "RUN", "x.png", "y.png", "--out", "o", "--limit", "1"], 2, "at most --limit=1 images, got 2"),
         (["explain", "RUN", "x.png", "--out", "o", "--class", "ten"], 2, "'ten' is not a class of the run"),
-        (["evaluate", "RUN", "--split", "tests"], 2, "--split must be val, train or test, got 'tests'. Did you mean"),
+        (["evaluate", "RUN", "--split", "tests"], 2, "split must be val, train or test, got 'tests'. Did you mean"),
         (["evaluate", "RUN", "--split", "test"], 5, "the test split was read already"),
         (["evaluate", "RUN", "dataset=arrays", "dataset.source=/nowhere.npz"], 3, "/nowhere.npz"),
     ],

@@ -250,3 +250,16 @@ def test_words() -> None:
         "On mnist with optimizer=adam, ",
         "With optimizer=adam, ",
     ]
+
+
+def test_ordinary_flags_and_notes_of_the_data(study_writer: Writer, tmp_path: Path) -> None:
+    def edit(record: Record) -> Record:
+        return replace(record, flags=("stopped_early",), data={**record.data, "notes": {"unreadable": 2}}, git={})
+
+    analysis = build(study_writer, tmp_path / "s", blocks=("mnist",), seeds=2, edit=edit)
+    assert "flagged" not in summary_lines(analysis)[0]
+    cell = analysis.cell("fc", "mnist")
+    assert cell is not None
+    assert cell.flags == {"stopped_early": 2}
+    assert [note.value for note in analysis.provenance.data[0].notes] == ["unreadable: 2"]
+    assert analysis.provenance.git == ()

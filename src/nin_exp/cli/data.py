@@ -92,22 +92,14 @@ def _whereabouts(entry: Any) -> str:
 
 
 def _prepare(sources: dict[str, tuple[Any, Path]], *, as_json: bool) -> int:
-    from nin_exp.data.formats.npz import write_npz
-    from nin_exp.data.location import Locatable
+    from nin_exp.data.store import store
 
     done = {}
     for name, (source, data_dir) in sources.items():
-        if isinstance(source, Locatable) and source.locate(data_dir).origin == "embedded":
-            done[name] = "embedded: nothing to prepare"
-            continue
-        target = data_dir / f"{name}.npz"
-        if target.is_file() and source.source is None:
-            loaded = source.load(data_dir)  # also says whether it is sound
-            done[name] = f"{target} is there: {len(loaded.train):,} + {len(loaded.test):,} images"
-            continue
-        loaded = source.load(data_dir)
-        write_npz(loaded, target)
-        done[name] = f"{target}: {len(loaded.train):,} + {len(loaded.test):,} images"
+        try:
+            done[name] = str(store(source, data_dir))
+        except ConfigError as error:  # embedded, or a user's own: nothing to do is no failure
+            done[name] = str(error)
     print(json.dumps(done, indent=1) if as_json else "\n".join(f"{name}: {text}" for name, text in done.items()))
     return 0
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from nin_exp.cli.flags import make_parser
 from nin_exp.cli.predict import add_run_flags, open_run
-from nin_exp.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
     from nin_exp.inference.evaluate import Evaluation
@@ -23,7 +22,6 @@ _EPILOG = """examples:
   nin-exp evaluate runs/photos/3f2a
   nin-exp evaluate 3f2a --split test dataset=svhn
   nin-exp evaluate 3f2a dataset.source=where/the/data/are/now"""
-_SPLITS = ("val", "train", "test")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -35,16 +33,8 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--again", action="store_true", help="read a test split that was read before")
     parser.add_argument("--config-dir", metavar="DIR", help="a folder of your own options, laid out as conf/")
     args = parser.parse(arguments)
-    if args.split not in _SPLITS:
-        raise ConfigError(f"--split must be val, train or test, got '{args.split}'.{nearest(args.split, _SPLITS)}")
     trained = open_run(args)
-    from nin_exp.cli.flags import composer_for
-    from nin_exp.inference.other_data import choose_data
-
-    choice = choose_data(trained.config, trained.input_spec.image_spec, args.overrides, composer_for(args))
-    from nin_exp.inference.evaluate import evaluate
-
-    result = evaluate(trained, choice, args.split, again=args.again)
+    result = trained.evaluate(args.split, args.overrides, again=args.again, config_dir=args.config_dir)
     for note in result.notes:
         print(f"nin-exp: note: {note}", file=sys.stderr)
     if args.json:

@@ -104,7 +104,8 @@ def _help() -> str:
 
 
 def _fail(error: NinExpError, *, as_json: bool = False) -> int:
-    message = " ".join(str(error).split())
+    # One line, and nothing in it that a terminal would obey: names of files and classes are other people's text.
+    message = "".join(c if c.isprintable() else "?" for c in " ".join(str(error).split()))
     if as_json:
         print(json.dumps({"error": {"code": error.exit_code, "message": message}}))
     print(f"nin-exp: error: {message}", file=sys.stderr)

@@ -77,7 +77,7 @@ def check_loaded(loaded: LoadedData, names: tuple[Sequence[str], Sequence[str]] 
     if "images_of_official" in loaded.notes:
         counts = ", ".join(f"{split} {count}" for split, count in loaded.notes["images_of_official"].items())
         findings.append(
-            Finding("info", "incomplete", f"not the complete data set: {counts}; do not compare with published numbers")
+            Finding("info", "incomplete", f"not the complete data set: {counts}; published numbers are of the whole")
         )
     order = {"error": 0, "warning": 1, "info": 2}
     return sorted(findings, key=lambda finding: order[finding.severity])

@@ -43,7 +43,7 @@ def read_image(path: Path, *, channels: Literal[1, 3], image_size: int | None) -
             with Image.open(path, formats=_FORMATS) as opened:
                 if opened.width * opened.height > MAX_PIXELS:
                     raise UnreadableImageError(f"{path}: {opened.width}x{opened.height} pixels, more than {MAX_PIXELS}")
-                image = _to_mode(_upright(opened), "L" if channels == 1 else "RGB")
+                image = as_shown(opened, "L" if channels == 1 else "RGB")
                 if image_size is not None and image.size != (image_size, image_size):
                     image = image.resize((image_size, image_size), Image.Resampling.BILINEAR)
                 return np.array(image, dtype=np.uint8).reshape(image.height, image.width, channels)
@@ -51,6 +51,15 @@ def read_image(path: Path, *, channels: Literal[1, 3], image_size: int | None) -
             raise
         except Exception as error:  # decoders of damaged files raise anything from struct.error to KeyError
             raise UnreadableImageError(f"{path}: {_reason(error)}") from error
+
+
+def as_shown(image: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:
+    """The picture a viewer shows, at its own size: upright, first frame, on white, in 8 bits (see ``read_image``).
+
+    Raises:
+        ValueError: its mode has no defined grey levels.
+    """
+    return _to_mode(_upright(image), mode)
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,10 @@ from nin_exp.errors import DataError
 from nin_exp.inference.evaluation_log import EvaluationLog
 from nin_exp.inference.images import fit, read_levels
 from nin_exp.inference.other_data import DataChoice
-from nin_exp.inference.run import TrainedRun
 from nin_exp.module.evaluate import Predictions, metrics, predict
+
+if TYPE_CHECKING:
+    from nin_exp.inference.run import TrainedRun
 
 Split = Literal["train", "val", "test"]
 

@@ -17,17 +17,18 @@ from nin_exp.contracts.data import ImageSpec
 # The conversions of the training images: two versions of them would drift apart.
 from nin_exp.data.images import UnreadableImageError, _to_mode, _upright, read_image
 from nin_exp.errors import DataError
+from nin_exp.inference.files import folder_images
 
 Levels = npt.NDArray[np.uint8]
 OneImage = str | os.PathLike[str] | Image.Image | npt.NDArray[Any] | torch.Tensor
 ImageInput = OneImage | Iterable[OneImage]
-"""A path, a Pillow image, a NumPy array ``(H, W[, C])``, a tensor ``(C, H, W)``; a batch; or many of them."""
+"""A path (of a file or a folder), a Pillow image, an array ``(H, W[, C])``, a tensor ``(C, H, W)``; a batch; or many."""
 
 _CHANNELS_LAST = (1, 2, 3, 4)
 
 
 def each_image(images: ImageInput, channels: int) -> Iterator[OneImage]:
-    """The single images of what a user gave; batches are taken apart, generators read as they are needed.
+    """The single images of what a user gave; batches and folders are taken apart, generators read as they are needed.
 
     Args:
         channels: of the network, to tell ``(H, W, C)`` from ``(N, H, W)``.
@@ -37,7 +38,10 @@ def each_image(images: ImageInput, channels: int) -> Iterator[OneImage]:
         yield from images if is_batch else [images]
     elif isinstance(images, torch.Tensor):
         yield from images if images.ndim == 4 else [images]
-    elif isinstance(images, str | os.PathLike | Image.Image):
+    elif isinstance(images, str | os.PathLike):
+        path = Path(images).expanduser()
+        yield from folder_images(path) if path.is_dir() else [images]
+    elif isinstance(images, Image.Image):
         yield images
     elif isinstance(images, Iterable):
         yield from images

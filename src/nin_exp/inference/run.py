@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from nin_exp.compose.check import TRUSTED
 from nin_exp.config import ExperimentConfig
-from nin_exp.errors import ConfigError, DataError, IntegrityError
+from nin_exp.errors import ConfigError, DataError, IntegrityError, nearest
 from nin_exp.inference.input_spec import InputSpec
 from nin_exp.inference.weights import CHECKPOINTS, Weights, load_network, pick_device, read_config
 from nin_exp.records.index import find_run
@@ -19,11 +19,13 @@ from nin_exp.records.record import Record
 
 if TYPE_CHECKING:
     from nin_exp.contracts.model import Network
+    from nin_exp.inference.evaluate import Evaluation, Split
     from nin_exp.inference.explain import Explanation
     from nin_exp.inference.images import ImageInput
     from nin_exp.inference.predict import Prediction, Predictor, Unreadable
 
 Result = TypeVar("Result")
+SPLITS = ("val", "train", "test")
 
 # Activations of more images leave the processor's caches; GPUs are given the run's own size.
 _CPU_BATCH_SIZE = 64
@@ -193,8 +195,8 @@ class TrainedRun:
         """Classes and probabilities, one entry an image.
 
         Args:
-            images: paths, Pillow images, uint8 (0 … 255) or float (0 … 1) arrays ``(H, W[, C])`` and tensors
-                ``(C, H, W)``, of any size and mode; one, a batch, or an iterable of them.
+            images: paths (of folders as well), Pillow images, uint8 (0 … 255) or float (0 … 1) arrays
+                ``(H, W[, C])`` and tensors ``(C, H, W)``, of any size and mode; one, a batch, or an iterable of them.
 
         Raises:
             DataError: an image cannot be read; ``predict_each`` goes on with the others.
@@ -204,6 +206,40 @@ class TrainedRun:
     def predict_each(self, images: ImageInput) -> Iterator[Prediction | Unreadable]:
         """As ``predict``, one after the other; images that cannot be read give an ``Unreadable`` in their place."""
         return self.predictor.predict_each(images)
+
+    def evaluate(
+        self,
+        split: Split = "val",
+        overrides: Sequence[str] = (),
+        *,
+        again: bool = False,
+        config_dir: str | None = None,
+    ) -> Evaluation:
+        """Metrics and a score a class, on every example of a split.
+
+        Args:
+            split: ``val``, ``train`` or ``test``.
+            overrides: of data alone: ``dataset=NAME`` (the same class names), ``dataset.KEY=VALUE``, ``data_dir=PATH``.
+            again: read a test split that was read before; each reading is kept in ``evaluations.json``.
+            config_dir: a folder with data sets of your own, laid out as ``conf/``.
+
+        Raises:
+            ConfigError: an override or the split is wrong.
+            IntegrityError: the run's weights were not kept, or are damaged; seen before any data are read.
+            RefusedError: the test split was read before.
+            DataError: the data cannot be read, or hold other classes.
+        """
+        from nin_exp.compose.composer import Composer
+        from nin_exp.compose.groups import resolve_config_dirs
+        from nin_exp.inference.other_data import choose_data
+
+        if split not in SPLITS:
+            raise ConfigError(f"split must be val, train or test, got '{split}'.{nearest(split, SPLITS)}")
+        composer = Composer(resolve_config_dirs(config_dir), self._allowed_packages)
+        choice = choose_data(self.config, self.input_spec.image_spec, overrides, composer)
+        from nin_exp.inference.evaluate import evaluate
+
+        return evaluate(self, choice, split, again=again)
 
     def explain(self, images: ImageInput, class_name: str | None = None) -> list[Explanation]:
         """Class maps, CAM, Grad-CAM and boxes, one entry an image.

@@ -72,10 +72,11 @@ class RunCallback(pl.Callback):
         run.progress.step += 1
         run.progress.batch += 1
         run.throughput.count(len(batch[1]))
-        if run.stop.is_set:
+        # After the last batch of an epoch or a run the epoch is closed first: its validation would be lost.
+        closes = run.progress.batch == len(run.train_loader) or run.progress.step == run.max_steps
+        if run.stop.is_set and not closes:
             run.throughput.pause()
-            save_checkpoint(run.run_dir / LAST, capture(run.progress, run.module, run.train_loader, run.identity))
-            raise Stopped(run.stop.exit_code)
+            self._stop()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         run, progress = self.run, self.run.progress
@@ -104,6 +105,13 @@ class RunCallback(pl.Callback):
         self._select(val_accuracy)
         self._save(trainer)
         run.on_epoch(progress, run.throughput.images_per_second)
+        if run.stop.is_set:
+            self._stop()
+
+    def _stop(self) -> None:
+        run = self.run
+        save_checkpoint(run.run_dir / LAST, capture(run.progress, run.module, run.train_loader, run.identity))
+        raise Stopped(run.stop.exit_code)
 
     def _select(self, val_accuracy: float) -> None:
         run, progress = self.run, self.run.progress

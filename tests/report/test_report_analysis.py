@@ -154,7 +154,7 @@ def test_at_chance_there_is_no_verdict(study_writer: Writer, tmp_path: Path) -> 
     (contrast,) = analysis.contrasts
     assert contrast.outcome.verdict.label == "none"
     (line,) = summary_lines(analysis)
-    assert line.startswith("On mnist, no verdict on fc against gap: fc is not above chance")
+    assert line.startswith("On mnist, no verdict on fc against gap: fc is not above chance, 11.35 % (")
     assert [best.is_supported for best in analysis.best] == [False]
 
 

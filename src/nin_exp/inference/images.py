@@ -22,7 +22,7 @@ from nin_exp.inference.files import folder_images
 Levels = npt.NDArray[np.uint8]
 OneImage = str | os.PathLike[str] | Image.Image | npt.NDArray[Any] | torch.Tensor
 ImageInput = OneImage | Iterable[OneImage]
-"""A path (of a file or a folder), a Pillow image, an array ``(H, W[, C])``, a tensor ``(C, H, W)``; a batch; or many."""
+"""A path (a file or a folder), a Pillow image, an array ``(H, W[, C])``, a tensor ``(C, H, W)``; a batch; or many."""
 
 _CHANNELS_LAST = (1, 2, 3, 4)
 

@@ -22,6 +22,9 @@ from nin_exp.stats.verdict import Note, Verdict, judge
 RNG_SEED = 0
 """Of bootstrap and Monte Carlo: a report that is built again gives the same numbers."""
 
+ORDINARY_FLAGS = frozenset({"stopped_early"})
+"""Flags that a verdict need not mention."""
+
 PairState = Literal["complete", "diverged", "incomplete"]
 Runs = Mapping[tuple[str, str, int], Run]
 """Runs by arm, block and seed."""
@@ -138,11 +141,12 @@ def _contrast(comparison: Comparison, runs: Runs, arm: str, block: str, n_contra
 
 def _flagged(runs: Runs, arms: Sequence[str], block: str, pairs: Sequence[Pair]) -> tuple[tuple[str, str, int], ...]:
     flags = Counter(
-        (arm, str(flag))
+        (arm, flag)
         for arm in arms
         for pair in pairs
         if pair.state == "complete" and (record := runs[arm, block, pair.seed].record) is not None
         for flag in record.flags
+        if flag not in ORDINARY_FLAGS
     )
     return tuple((arm, flag, number) for (arm, flag), number in flags.items())
 

@@ -7,6 +7,7 @@ import io
 from dataclasses import asdict
 from typing import Any
 
+from nin_exp.records.redact import redact_text
 from nin_exp.report.analysis import Analysis
 from nin_exp.report.arms import Cell
 from nin_exp.report.collect import Run
@@ -14,7 +15,7 @@ from nin_exp.report.contrasts import Contrast, Outcome
 from nin_exp.report.ranking import Best
 from nin_exp.report.sections.all_runs import metric_names
 from nin_exp.report.sentences import outcome_sentence, question, second_verdict
-from nin_exp.report.text import csv_cell, redact
+from nin_exp.report.text import csv_cell
 
 RESULTS_SCHEMA_VERSION = 1
 RECORD_COLUMNS = (
@@ -48,7 +49,7 @@ def results_document(analysis: Analysis) -> dict[str, Any]:
         "study": {
             "name": study.name,
             "verb": study.verb,
-            "command": redact(study.command),
+            "command": redact_text(study.command),
             "created_at": study.created_at,
             "num_jobs": len(study.jobs),
         },
@@ -117,7 +118,7 @@ def _problem(run: Run) -> dict[str, Any]:
         **asdict(run.job),
         "state": run.state,
         "exit_code": None if run.record is None else run.record.exit_code,
-        "error": None if run.problem is None else redact(run.problem),
+        "error": None if run.problem is None else redact_text(run.problem),
     }
 
 
@@ -145,5 +146,5 @@ def _row(analysis: Analysis, run: Run, choices: list[str], metrics: list[str]) -
         *(run.score(name) for name in metrics),
         *(None if record is None else getattr(record, name) for name in RECORD_COLUMNS),
         None if record is None else " ".join(map(str, record.flags)),
-        None if run.problem is None else redact(run.problem),
+        None if run.problem is None else redact_text(run.problem),
     ]

@@ -9,9 +9,10 @@ from typing import Any
 
 from nin_exp.config import VOLATILE_KEYS
 from nin_exp.records.record import Record
+from nin_exp.records.redact import redact_text
 from nin_exp.report.arms import Cell
 from nin_exp.report.collect import Run, StudyResults, number
-from nin_exp.report.text import redact, shorten
+from nin_exp.report.text import shorten
 
 LONGEST_VALUE = 200
 SEED_KEYS = ("seed", "split_seed", "init_seed", "order_seed", "augment_seed")
@@ -27,11 +28,17 @@ class Variant:
 
 @dataclass(frozen=True)
 class DataSource:
-    """The data of a data set's runs; ``sizes`` are the records' own numbers, such as ``num_train``."""
+    """The data of a data set's runs.
+
+    Args:
+        sizes: the records' own numbers, such as ``num_train``.
+        notes: what was found when the data were read, such as files that are no images.
+    """
 
     dataset: str
     fingerprints: tuple[Variant, ...]
     sizes: dict[str, float]
+    notes: tuple[Variant, ...]
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ def find_provenance(results: StudyResults) -> Provenance:
     names = sorted({name for record in records for name in record.versions})
     fixed, varied = _configuration([run.config for run in results.runs if run.config])
     return Provenance(
-        git=_variants(_git_line(record.git) for record in records),
+        git=_variants(_git_line(record.git) for record in records if record.git),
         versions={name: _variants(str(r.versions[name]) for r in records if name in r.versions) for name in names},
         devices=_variants(record.device for record in records if record.device),
         data=_data_sources(records),
@@ -68,12 +75,12 @@ def find_provenance(results: StudyResults) -> Provenance:
 
 def _git_line(git: Mapping[str, Any]) -> str:
     parts = [f"{key}: {_short(value)}" for key, value in git.items() if not isinstance(value, (dict, list))]
-    return "; ".join(parts) or "not recorded"
+    return "; ".join(parts)
 
 
 def _short(value: Any) -> str:
     text = {True: "yes", False: "no", None: "unknown"}.get(value) if isinstance(value, (bool, type(None))) else None
-    text = redact(str(value)) if text is None else text
+    text = redact_text(str(value)) if text is None else text
     return text if len(text) <= LONGEST_VALUE else f"({len(text)} characters, in the records)"
 
 
@@ -92,7 +99,9 @@ def _data_sources(records: Sequence[Record]) -> tuple[DataSource, ...]:
                 if value is not None:
                     sizes.setdefault(key, value)
         fingerprints = _variants(str(r.data["fingerprint"]) for r in of_set if r.data.get("fingerprint"))
-        sources.append(DataSource(str(dataset), fingerprints, sizes))
+        notes = [r.data["notes"] for r in of_set if isinstance(r.data.get("notes"), dict)]
+        found = _variants(f"{key}: {_short(value)}" for note in notes for key, value in note.items())
+        sources.append(DataSource(dataset, fingerprints, sizes, found))
     return tuple(sources)
 
 
@@ -103,7 +112,7 @@ def _configuration(
     for key in dict.fromkeys(key for config in configs for key in config):
         if key.partition(".")[0] in VOLATILE_KEYS:
             continue
-        values = Counter(redact(f"{key}={config.get(key, 'not set')}").partition("=")[2] for config in configs)
+        values = Counter(redact_text(f"{key}={config.get(key, 'not set')}").partition("=")[2] for config in configs)
         if len(values) == 1:
             fixed[key] = shorten(next(iter(values)), LONGEST_VALUE)
         else:

@@ -64,7 +64,7 @@ def outcome_sentence(contrast: Contrast, comparison: Comparison) -> Sentence:
         text = f"{text[:1].upper()}{text[1:]}"
     remarks = [
         *_more_seeds(outcome, metric.threshold(comparison.rope)),
-        *(_remark(note, contrast) for note in outcome.verdict.notes),
+        *(_remark(note) for note in outcome.verdict.notes),
     ]
     remarks += [f"{num} of the runs of {arm} {_are(num)} flagged {flag}." for arm, flag, num in contrast.flagged]
     missing = contrast.count("incomplete")
@@ -100,8 +100,9 @@ def _statement(contrast: Contrast, outcome: Outcome, comparison: Comparison) -> 
             for note, name in (("arm_at_chance", arm), ("baseline_at_chance", baseline))
             if note in outcome.verdict.notes
         ]
-        verb = "is" if len(guessing) == 1 else "are"
-        return f"no verdict on {arm} against {baseline}: {listed(guessing)} {verb} not above chance"
+        verb = _are(len(guessing))
+        chance = "" if contrast.chance is None else f", {metric.score(contrast.chance)} %"
+        return f"no verdict on {arm} against {baseline}: {listed(guessing)} {verb} not above chance{chance}"
     if label in ("better", "worse"):
         return f"{arm} is {label} than {baseline} by {size}"
     if label == "same":
@@ -153,13 +154,11 @@ def is_lower_limit(outcome: Outcome) -> bool:
     return bool({"one_pair", "no_spread"} & set(outcome.verdict.notes))
 
 
-def _remark(note: Note, contrast: Contrast) -> str:
+def _remark(note: Note) -> str:
     """What a note means for this contrast; empty for those that hold for the study (see ``certainty``)."""
     remarks: dict[Note, str] = {
         "identical": "Both arms gave the same result in every pair: do they really differ?",
         "no_spread": "The difference is the same in every pair, so the interval has no width.",
-        "arm_at_chance": f"Guessing alone explains the results of {contrast.arm}.",
-        "baseline_at_chance": f"Guessing alone explains the results of {contrast.baseline}.",
     }
     return remarks.get(note, "")
 

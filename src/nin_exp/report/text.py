@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import html
-import re
 import unicodedata
 
 LONGEST_TEXT = 4000
 """Characters of one error or command that are shown; the whole stands in the run's record."""
 
-_SECRET_KEY = r"[\w.]*(?:api_?key|token(?!i)|secret|passw(?:or)?d|credential)[\w.]*"
-_SECRETS = re.compile(rf"(?i)\b({_SECRET_KEY}\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s,}}\]]+)")
-_CREDENTIALS = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@]+@")
 _DIRECTION_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _TEX = {
     "\\": r"\textbackslash{}",
@@ -55,15 +51,6 @@ def _is_control(character: str) -> bool:
         or character in _DIRECTION_CONTROLS
         or is_noncharacter
     )
-
-
-def redact(text: str) -> str:
-    """Hide what looks like a secret: ``api_key=…``, ``token: …``, ``https://user:password@…``.
-
-    >>> redact("train logger.api_key=abc https://me:pw@host/x")
-    'train logger.api_key=*** https://***@host/x'
-    """
-    return _CREDENTIALS.sub(r"\1***@", _SECRETS.sub(r"\1***", text))
 
 
 def shorten(text: str, longest: int = LONGEST_TEXT) -> str:

@@ -103,7 +103,7 @@ def _limits(analysis: Analysis) -> str:
         ]
         if size and means:
             p = sorted(means)[len(means) // 2]
-            errors.append(f"{100 * math.sqrt(p * (1 - p) / size):.2g} points on {dataset}")
+            errors.append(f"{100 * math.sqrt(max(0.0, p * (1 - p)) / size):.2g} points on {dataset}")
     if not errors:
         return ""
     return (

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from nin_exp.records.redact import redact_text
 from nin_exp.report.analysis import Analysis
 from nin_exp.report.collect import Run
 from nin_exp.report.section import Column, Section, Table, TableCell
-from nin_exp.report.text import redact, shorten
+from nin_exp.report.text import shorten
 
 STATES = {
     "done": "done",
@@ -19,6 +20,8 @@ STATES = {
 }
 MEANINGS = {
     "dead_head": "All class maps are zero, so every image gets the same answer. The run counts.",
+    "constant_predictor": "Every test image gets the same answer. The run counts.",
+    "stopped_early": "Validation stopped improving, so training ended before its last epoch.",
 }
 
 
@@ -59,7 +62,7 @@ def _flags(analysis: Analysis) -> Table | None:
 
 
 def _failure(run: Run) -> dict[str, Any]:
-    error = shorten(redact(run.problem or ""))
+    error = shorten(redact_text(run.problem or ""))
     lines = [line for line in error.splitlines() if line.strip()]
     is_traceback = lines[0].startswith("Traceback") if lines else False
     return {

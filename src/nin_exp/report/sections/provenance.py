@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from nin_exp.records.redact import redact_text
 from nin_exp.report.analysis import Analysis
 from nin_exp.report.section import Section
-from nin_exp.report.text import redact, shorten
+from nin_exp.report.text import shorten
 
 
 def section(analysis: Analysis) -> Section:
@@ -16,7 +17,7 @@ def section(analysis: Analysis) -> Section:
         "provenance",
         "How to repeat it",
         {
-            "command": shorten(redact(analysis.study.command)),
+            "command": shorten(redact_text(analysis.study.command)),
             "created_at": analysis.study.created_at,
             "last_finished_at": max(finished, default=""),
             "num_records": len(records),

@@ -40,7 +40,7 @@ PALETTE = Image.fromarray(RGB).quantize(48)
         torch.from_numpy(GREY).expand(3, 6, 8),
         Image.fromarray(GREY.astype(np.uint16) * 257),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_kinds_of_a_grey_image_agree(image) -> None:
     assert np.array_equal(read_levels(image, 1, "x")[:, :, 0], GREY)
@@ -57,7 +57,7 @@ def test_kinds_of_a_grey_image_agree(image) -> None:
         Image.fromarray(RGB),
         np.dstack([RGB, np.full(GREY.shape, 255, np.uint8)]),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_kinds_of_a_coloured_image_agree(image) -> None:
     assert np.array_equal(read_levels(image, 3, "x"), RGB)
@@ -109,7 +109,7 @@ def test_bool_and_other_channel_counts() -> None:
         ("nowhere.png", 3, "nowhere.png: not a file"),
         (3, 3, "must be a path, a Pillow image, an array or a tensor, got int"),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_what_is_no_image(image, channels, message) -> None:
     with pytest.raises(UnreadableImageError, match=message):
@@ -139,7 +139,7 @@ def test_truncated_pillow_image(tmp_path) -> None:
         (["a.png", GREY, Image.fromarray(RGB)], 3, 3),
         ((name for name in "abc"), 3, 3),
     ],
-    ids=str,
+    ids=lambda value: type(value).__name__,
 )
 def test_batches_are_taken_apart(images, channels, count) -> None:
     assert len(list(each_image(images, channels))) == count

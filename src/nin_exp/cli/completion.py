@@ -19,7 +19,7 @@ _SCRIPTS = {
         local prefix="${cur%"${cur##*=}"}" i
         for i in "${!COMPREPLY[@]}"; do COMPREPLY[i]="${COMPREPLY[i]#"$prefix"}"; done
     fi
-    [[ ${#COMPREPLY[@]} -eq 1 && "${COMPREPLY[0]}" == *= ]] && compopt -o nospace
+    [[ ${#COMPREPLY[@]} -eq 1 && "${COMPREPLY[0]}" == *[=/] ]] && compopt -o nospace
 }
 complete -F _nin_exp nin-exp
 """,

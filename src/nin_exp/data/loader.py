@@ -70,8 +70,7 @@ class BatchLoader:
         self.augment_seed = augment_seed
         self.device = torch.device(device)
         self.channels_last = channels_last
-        self.rank = rank
-        self.world_size = world_size
+        self.rank, self.world_size = rank, world_size
         self._check_batches()
         self._store = _store(arrays, self.device, channels_last)
         self._labels = torch.from_numpy(arrays.labels.copy()).to(self.device)
@@ -82,8 +81,7 @@ class BatchLoader:
         self._fill = (means * 255).round().clamp(0, 255).to(torch.uint8).to(self.device)
         if self.augment is not None:
             self.augment.check_size(*arrays.images.shape[1:3])
-        self._epoch = 0
-        self._position = 0  # batches of the epoch that were handed out
+        self._epoch, self._position = 0, 0  # the position counts the batches that were handed out
         self._is_resumed = False
 
     def __len__(self) -> int:

@@ -15,7 +15,7 @@ from PIL import Image
 from nin_exp.contracts.data import ImageSpec
 
 # The conversions of the training images: two versions of them would drift apart.
-from nin_exp.data.images import UnreadableImageError, _to_mode, _upright, read_image
+from nin_exp.data.images import UnreadableImageError, as_shown, read_image
 from nin_exp.errors import DataError
 from nin_exp.inference.files import folder_images
 
@@ -76,7 +76,7 @@ def read_levels(image: OneImage, channels: int, name: str) -> Levels:
         if not isinstance(image, Image.Image):
             raise ValueError(f"must be a path, a Pillow image, an array or a tensor, got {type(image).__name__}")
         mode: Literal["L", "RGB"] = "L" if _convertible(channels, name) == 1 else "RGB"
-        converted = _to_mode(_upright(image), mode)
+        converted = as_shown(image, mode)
         return np.array(converted, dtype=np.uint8).reshape(converted.height, converted.width, channels)
     except UnreadableImageError:
         raise

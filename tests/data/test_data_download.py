@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import http.server
 import io
-import multiprocessing
 import os
+import subprocess
+import sys
 import tarfile
 import threading
 import time
@@ -186,19 +187,20 @@ def test_a_folder_that_cannot_be_made(tmp_path):
         pass
 
 
-def _fetch_under_lock(url: str, folder: str) -> None:
-    with only_one(Path(folder), "set"):
-        fetch(RemoteFile("file.bin", (url,), DIGEST), Path(folder))
+FETCH_UNDER_LOCK = """
+import sys
+from pathlib import Path
+from nin_exp.data.download import RemoteFile, fetch, only_one
+url, digest, folder = sys.argv[1], sys.argv[2], Path(sys.argv[3])
+with only_one(folder, "set"):
+    fetch(RemoteFile("file.bin", (url,), digest), folder)
+"""
 
 
 def test_two_processes_fetch_once(tmp_path, server):
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_fetch_under_lock, args=(server.url, str(tmp_path))) for _ in range(2)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(60)
-        assert process.exitcode == 0
+    command = [sys.executable, "-c", FETCH_UNDER_LOCK, server.url, DIGEST, str(tmp_path)]
+    processes = [subprocess.Popen(command) for _ in range(2)]
+    assert [process.wait(60) for process in processes] == [0, 0]
     assert len(server.ranges) == 1
     assert (tmp_path / "file.bin").read_bytes() == CONTENT
 

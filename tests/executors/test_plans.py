@@ -100,6 +100,7 @@ def test_the_arms_of_a_pair_start_from_the_same_trunk(study: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM], ids=str)
 def test_a_stopped_plan_goes_on_to_the_same_bytes(tmp_path: Path, study: Path, number: int) -> None:
     arguments = ["compare", *TINY, "head=gap,fc", "seeds=3"]

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
 from typing import Any
 
 from nin_exp.records.job import Job
@@ -9,6 +14,7 @@ from nin_exp.records.job import Job
 
 def job(job: Job, threads: int, gpus: tuple[str, ...] | None) -> None:
     """Train one job in this process."""
+    _end_with_parent()
     from nin_exp.executors.worker import run_job
 
     run_job(job, threads, gpus)
@@ -16,6 +22,21 @@ def job(job: Job, threads: int, gpus: tuple[str, ...] | None) -> None:
 
 def preflight(jobs: list[Job], connection: Any) -> None:
     """Check jobs in this process and send what is wrong."""
+    _end_with_parent()
     from nin_exp.executors.worker import run_preflight
 
     run_preflight(jobs, connection)
+
+
+def _end_with_parent() -> None:
+    """Ask Linux for a SIGTERM when the parent dies, also by kill -9: no job outlives its plan.
+
+    The parent is the fork server, which ends with the plan. Asked before anything is imported: imports take seconds.
+    """
+    if sys.platform != "linux":
+        return
+    pr_set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+    plan = multiprocessing.parent_process()
+    if plan is not None and not plan.is_alive():  # it died before the request was made
+        os._exit(1)

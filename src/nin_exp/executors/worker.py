@@ -5,7 +5,7 @@ At import nothing is computed and no CUDA call is made, so that a forked child c
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import os
 import signal
 import sys
@@ -47,26 +47,19 @@ def run_job(job: Job, threads: int, gpus: tuple[str, ...] | None) -> None:
 
 def run_preflight(jobs: list[Job], connection: Any) -> None:
     """Check jobs in this process; sends the list of (job id, exit code, message)."""
-    _end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
-    connection.send(check_jobs(jobs))
-    connection.close()
+    problems = check_jobs(jobs)
+    with contextlib.suppress(OSError):  # the driver may be gone
+        connection.send(problems)
+        connection.close()
 
 
 def _detach(log_file: Path) -> None:
     """Leave the terminal's process group (the driver passes signals on), and write into the run's log."""
     if hasattr(os, "setsid"):
         os.setsid()
-    _end_with_parent()
     log_file.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
-
-
-def _end_with_parent() -> None:
-    """Ask Linux for a SIGTERM when the parent dies, also by kill -9: no job outlives its plan."""
-    if sys.platform == "linux":
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)

@@ -14,14 +14,10 @@ from nin_exp.reference.module import Layer
 from nin_exp.reference.parallel import in_parts
 
 
-def elementwise(function: Callable[[slice], Array], like: Array) -> Array:
-    """An array shaped and laid out as ``like``, whose images ``function`` computes slice by slice, in threads."""
+def elementwise(write: Callable[[slice, Array], object], like: Array) -> Array:
+    """Return an array shaped and laid out as ``like``, which ``write(part, out)`` fills part by part, in threads."""
     result: Array = np.empty_like(like)
-
-    def fill(part: slice) -> None:
-        result[part] = function(part)
-
-    in_parts(fill, len(like), values_per_image(like))
+    in_parts(lambda part: write(part, result[part]), len(like), values_per_image(like))
     return result
 
 
@@ -30,7 +26,7 @@ class ReLU(Layer):
 
     def forward(self, x: Array) -> Array:
         """``y = max(x, 0)``."""
-        y = elementwise(lambda part: np.maximum(x[part], 0), x)
+        y = elementwise(lambda part, out: np.maximum(x[part], 0, out=out), x)
         self.keep(y)
         return y
 
@@ -38,7 +34,7 @@ class ReLU(Layer):
         """``dx = dy`` where y > 0, else 0."""
         (y,) = self.kept()
         # a product with a mask, not np.where: a branch a value is ten times slower on random signs
-        return elementwise(lambda part: grad_output[part] * (y[part] > 0), y)
+        return elementwise(lambda part, out: np.multiply(grad_output[part], y[part] > 0, out=out), y)
 
 
 class Sigmoid(Layer):
@@ -46,14 +42,18 @@ class Sigmoid(Layer):
 
     def forward(self, x: Array) -> Array:
         """min(e^x, 1) / (1 + e^-|x|): the same value, and no power of e above 1 that could overflow."""
-        y = elementwise(lambda part: np.exp(np.minimum(x[part], 0)) / (1 + np.exp(-np.abs(x[part]))), x)
+
+        def sigmoid(part: slice, out: Array) -> None:
+            np.divide(np.exp(np.minimum(x[part], 0)), 1 + np.exp(-np.abs(x[part])), out=out)
+
+        y = elementwise(sigmoid, x)
         self.keep(y)
         return y
 
     def backward(self, grad_output: Array) -> Array:
         """``dx = dy y (1 - y)``."""
         (y,) = self.kept()
-        return elementwise(lambda part: grad_output[part] * y[part] * (1 - y[part]), y)
+        return elementwise(lambda part, out: np.multiply(grad_output[part] * y[part], 1 - y[part], out=out), y)
 
 
 class Tanh(Layer):
@@ -61,14 +61,14 @@ class Tanh(Layer):
 
     def forward(self, x: Array) -> Array:
         """``y = tanh x``."""
-        y = elementwise(lambda part: np.tanh(x[part]), x)
+        y = elementwise(lambda part, out: np.tanh(x[part], out=out), x)
         self.keep(y)
         return y
 
     def backward(self, grad_output: Array) -> Array:
         """``dx = dy (1 - y^2)``."""
         (y,) = self.kept()
-        return elementwise(lambda part: grad_output[part] * (1 - y[part] * y[part]), y)
+        return elementwise(lambda part, out: np.multiply(grad_output[part], 1 - y[part] * y[part], out=out), y)
 
 
 class Softmax(Layer):

@@ -47,7 +47,7 @@ class Dropout(Layer):
         if self.p == 1:
             return np.zeros_like(x)
         scale = x.dtype.type(1 / (1 - self.p))
-        return elementwise(lambda part: x[part] * mask[part] * scale, x)
+        return elementwise(lambda part, out: np.multiply(x[part] * mask[part], scale, out=out), x)
 
     def _mask(self, x: Array) -> Array:
         return random_like(x, self.rng) >= np.float32(self.p)

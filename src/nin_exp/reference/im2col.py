@@ -1,7 +1,7 @@
 """Convolution with any stride and padding: copy every window (im2col), then one matrix product.
 
 Two orders of the copy. Each moves the longest runs of neighbouring values for some images: ``Im2col`` runs of
-``kw * C`` (many channels), ``PlaneIm2col`` runs of W' (few channels, as in a first layer).
+``kw * C`` (many channels), ``PlaneIm2col`` runs of W' times the images (few channels, as in a first layer).
 
 Source: Chellapilla, Puri and Simard 2006, section 2.
 """
@@ -53,7 +53,8 @@ class Im2col(Lowering):
 
     def _images_at_once(self, n: int, places: tuple[int, ...], channels: int, itemsize: int) -> int:
         lowered = places[0] * places[1] * self.window.kernel[0] * self.window.kernel[1] * channels * itemsize
-        return max(1, min(n, BUFFER_BYTES // max(1, lowered)))
+        pieces = -(-n * lowered // BUFFER_BYTES)
+        return max(1, -(-n // max(1, pieces)))  # of one size, but for the last
 
     def _columns(self, x: Array, places: tuple[int, ...]) -> Iterator[tuple[slice, Array]]:
         """Yield slices of images with their lowered rows ``(places, kh * kw * C)``; one buffer serves all."""
@@ -77,21 +78,23 @@ class Im2col(Lowering):
 class PlaneIm2col(Im2col):
     """Each of the ``C * kh * kw`` offsets in a window becomes a row: the image's plane, shifted by that offset.
 
-    The transpose of ``Im2col``'s matrix, with C before kh and kw.
+    The transpose of ``Im2col``'s matrix, with C before kh and kw, and with the images of a piece innermost (the
+    order of cuda-convnet): a row of a plane is then one run of ``W' * n`` values, however narrow the image.
     """
 
     def forward(self, x: Array, w: Array, y: Array) -> None:
         """``y = (A x) w``."""
         kernel = _planes_first(w)
         for images, planes in self._planes(x, y.shape[1:3]):
-            np.matmul(planes.T, kernel, out=as_matrix(y[images]))
+            places = (planes.T @ kernel).reshape(*y.shape[1:3], -1, y.shape[3])
+            y[images] = places.transpose(2, 0, 1, 3)
 
     def weight_gradient(self, x: Array, dy: Array) -> Array:
         """``dw = (A x)^T dy``."""
         kernel, channels = self.window.kernel, x.shape[3]
         dw = np.zeros((channels * kernel[0] * kernel[1], dy.shape[3]), dy.dtype)
         for images, planes in self._planes(x, dy.shape[1:3]):
-            dw += planes @ as_matrix(dy[images])
+            dw += planes @ _images_inside(dy[images])
         return dw.reshape(channels, *kernel, dy.shape[3]).transpose(1, 2, 0, 3)
 
     def input_gradient(self, dy: Array, w: Array, dx: Array) -> None:
@@ -100,33 +103,36 @@ class PlaneIm2col(Im2col):
         n, height, width, channels = dx.shape
         rows, cols = dy.shape[1:3]
         step = self._images_at_once(n, (rows, cols), channels, dx.itemsize)
-        padded = np.empty((channels, step, height + 2 * ph, width + 2 * pw), dx.dtype)
         kernel = _planes_first(w)
         for images in _pieces(n, step):
-            planes = (kernel @ as_matrix(dy[images]).T).reshape(channels, kh, kw, -1, rows, cols)
-            sums = padded[:, : planes.shape[3]]
-            sums[...] = 0
+            planes = (kernel @ _images_inside(dy[images]).T).reshape(channels, kh, kw, rows, cols, -1)
+            sums = np.zeros((channels, height + 2 * ph, width + 2 * pw, planes.shape[5]), dx.dtype)
             for i in range(kh):
                 for j in range(kw):
-                    sums[:, :, i : i + sh * rows : sh, j : j + sw * cols : sw] += planes[:, i, j]
-            dx[images] = sums[:, :, ph : ph + height, pw : pw + width].transpose(1, 2, 3, 0)
+                    sums[:, i : i + sh * rows : sh, j : j + sw * cols : sw] += planes[:, i, j]
+            dx[images] = sums[:, ph : ph + height, pw : pw + width].transpose(3, 1, 2, 0)
 
     def _planes(self, x: Array, places: tuple[int, ...]) -> Iterator[tuple[slice, Array]]:
-        """Yield slices of images with their lowered planes ``(C * kh * kw, places)``."""
+        """Yield slices of images with their lowered planes ``(C * kh * kw, places * images)``."""
         (sh, sw), (ph, pw) = self.window.stride, self.window.padding
         n, height, width, channels = x.shape
         step = self._images_at_once(n, places, channels, x.itemsize)
-        padded = np.zeros((channels, step, height + 2 * ph, width + 2 * pw), x.dtype)
-        planes = np.empty((channels, *self.window.kernel, step, *places), x.dtype)
+        padded = np.zeros((channels, height + 2 * ph, width + 2 * pw, step), x.dtype)
+        planes = np.empty((channels, *self.window.kernel, *places, step), x.dtype)
         b = padded.strides
         windows = np.lib.stride_tricks.as_strided(
-            padded, planes.shape, (b[0], b[2], b[3], b[1], sh * b[2], sw * b[3]), writeable=False
+            padded, planes.shape, (b[0], b[1], b[2], sh * b[1], sw * b[2], b[3]), writeable=False
         )
         for images in _pieces(n, step):
             count = images.stop - images.start
-            padded[:, :count, ph : ph + height, pw : pw + width] = x[images].transpose(3, 0, 1, 2)
-            np.copyto(planes[:, :, :, :count], windows[:, :, :, :count])
-            yield images, planes[:, :, :, :count].reshape(-1, count * places[0] * places[1])
+            padded[:, ph : ph + height, pw : pw + width, :count] = x[images].transpose(3, 1, 2, 0)
+            np.copyto(planes[..., :count], windows[..., :count])
+            yield images, planes[..., :count].reshape(-1, places[0] * places[1] * count)
+
+
+def _images_inside(dy: Array) -> Array:
+    """``(n, H', W', K)`` as rows of channels, the images of a place below each other."""
+    return np.ascontiguousarray(dy.transpose(1, 2, 0, 3)).reshape(-1, dy.shape[3])
 
 
 def _pieces(n: int, step: int) -> Iterator[slice]:

@@ -151,10 +151,10 @@ class LocalResponseNorm(Layer):
 
     def forward(self, x: Array) -> Array:
         """Divide each value by its neighbourhood's response."""
-        scale = elementwise(lambda part: self._denominator(x[part]), x)
-        power = elementwise(lambda part: scale[part] ** -self.beta, x)
+        scale = elementwise(lambda part, out: self._denominator(x[part], out), x)
+        power = elementwise(lambda part, out: np.power(scale[part], -self.beta, out=out), x)
         self.keep(x, scale, power)
-        return elementwise(lambda part: x[part] * power[part], x)
+        return elementwise(lambda part, out: np.multiply(x[part], power[part], out=out), x)
 
     def backward(self, grad_output: Array) -> Array:
         """da_c = db_c s_c^-beta - 2 alpha beta / n * a_c * sum over j of db_j b_j / s_j.
@@ -165,29 +165,26 @@ class LocalResponseNorm(Layer):
         x, scale, power = self.kept()
         below, above = self.size // 2, (self.size - 1) // 2
 
-        def gradient(part: slice) -> Array:
+        def gradient(part: slice, out: Array) -> None:
             dy, a, b_power = grad_output[part], x[part], power[part]
-            dx = _sum_of_neighbours(dy * a * b_power / scale[part], above, below)
-            dx *= a
-            dx *= -2 * self.alpha * self.beta / self.size
-            dx += dy * b_power
-            return dx
+            _sum_of_neighbours(dy * a * b_power / scale[part], above, below, out)
+            out *= a
+            out *= -2 * self.alpha * self.beta / self.size
+            out += dy * b_power
 
         return elementwise(gradient, x)
 
-    def _denominator(self, x: Array) -> Array:
-        scale = _sum_of_neighbours(x * x, self.size // 2, (self.size - 1) // 2)
-        scale *= self.alpha / self.size
-        scale += self.k
-        return scale
+    def _denominator(self, x: Array, out: Array) -> None:
+        _sum_of_neighbours(x * x, self.size // 2, (self.size - 1) // 2, out)
+        out *= self.alpha / self.size
+        out += self.k
 
 
-def _sum_of_neighbours(x: Array, below: int, above: int) -> Array:
-    """For each channel c the sum over channels c - below to c + above."""
-    total = x.copy(order="K")
+def _sum_of_neighbours(x: Array, below: int, above: int, total: Array) -> None:
+    """Write for each channel c the sum over channels c - below to c + above."""
+    total[...] = x
     channels = x.shape[1]
     for shift in range(1, min(below, channels - 1) + 1):
         total[:, shift:] += x[:, :-shift]
     for shift in range(1, min(above, channels - 1) + 1):
         total[:, :-shift] += x[:, shift:]
-    return total

@@ -209,9 +209,10 @@ def test_agrees_with_torch_in_float32_and_stays_in_it(name, same_as_torch):
 
 
 @pytest.mark.parametrize("name", [name for name, (_, _, shape) in CASES.items() if len(shape) == 4])
-def test_agrees_with_torch_on_channels_last_memory(name, same_as_torch):
+@pytest.mark.parametrize("axes", [(0, 2, 3, 1), (1, 2, 3, 0), (3, 0, 1, 2), (2, 3, 0, 1)])
+def test_agrees_with_torch_on_any_layout_in_memory(name, axes, same_as_torch):
     layer, module, x = built(name)
-    x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    x = np.ascontiguousarray(x.transpose(axes)).transpose(np.argsort(axes))
     same_as_torch(layer, module, x)
 
 

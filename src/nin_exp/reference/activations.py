@@ -9,15 +9,26 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nin_exp.reference.layout import Array, values_per_image
+from nin_exp.reference.layout import Array
 from nin_exp.reference.module import Layer
 from nin_exp.reference.parallel import in_parts
 
+Part = tuple[slice, ...]
 
-def elementwise(write: Callable[[slice, Array], object], like: Array) -> Array:
-    """Return an array shaped and laid out as ``like``, which ``write(part, out)`` fills part by part, in threads."""
+
+def elementwise(write: Callable[[Part, Array], object], like: Array) -> Array:
+    """Return an array shaped and laid out as ``like``, which ``write(part, out)`` fills part by part, in threads.
+
+    A part is an index: a slice of the axis that is outermost in memory, so that parts are contiguous.
+    """
     result: Array = np.empty_like(like)
-    in_parts(lambda part: write(part, result[part]), len(like), values_per_image(like))
+    axis = max(range(like.ndim), key=lambda axis: like.strides[axis])
+
+    def fill(outer: slice) -> None:
+        part = (slice(None),) * axis + (outer,)
+        write(part, result[part])
+
+    in_parts(fill, like.shape[axis], like.size // max(1, like.shape[axis]))
     return result
 
 
@@ -43,7 +54,7 @@ class Sigmoid(Layer):
     def forward(self, x: Array) -> Array:
         """min(e^x, 1) / (1 + e^-|x|): the same value, and no power of e above 1 that could overflow."""
 
-        def sigmoid(part: slice, out: Array) -> None:
+        def sigmoid(part: Part, out: Array) -> None:
             np.divide(np.exp(np.minimum(x[part], 0)), 1 + np.exp(-np.abs(x[part])), out=out)
 
         y = elementwise(sigmoid, x)

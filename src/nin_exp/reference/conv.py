@@ -11,7 +11,7 @@ import numpy.typing as npt
 from nin_exp.reference.geometry import IntPair, Window, pair
 from nin_exp.reference.im2col import Im2col, PlaneIm2col
 from nin_exp.reference.initialisers import torch_default
-from nin_exp.reference.layout import Array, channels_first, channels_last, values_per_image
+from nin_exp.reference.layout import Array, channels_first, values_per_image
 from nin_exp.reference.lowering import Lowering, Pointwise, RowLowering
 from nin_exp.reference.module import Layer, Parameter, check_input
 from nin_exp.reference.parallel import MAX_SUMS, in_parts
@@ -65,18 +65,16 @@ class Conv2d(Layer):
     def forward(self, x: Array) -> Array:
         """``(N, C, H, W)`` to ``(N, K, H', W')``."""
         check_input(self, x, 4, self.weight.data.shape[1])
-        images = channels_last(x)
-        n, height, width, _ = images.shape
-        y = np.empty((n, *self.window.output_size(height, width), len(self.weight.data)), x.dtype)
-        lowering, w = self._lowering(y), self._kernel()
-        rows = _rows(y)
+        places = self.window.output_size(x.shape[2], x.shape[3])
+        lowering, w = self._lowering(places), self._kernel()
+        images, y = lowering.prepare(x), lowering.empty((len(x), *places, w.shape[3]), x.dtype)
 
         def convolve(part: slice) -> None:
             lowering.forward(images[part], w, y[part])
             if self.bias is not None:
-                rows[part] += np.tile(self.bias.data, y.shape[2])
+                _add_bias(y[part], self.bias.data)
 
-        in_parts(convolve, n, self._cost(y), MAX_SUMS)
+        in_parts(convolve, len(x), self._cost(places), MAX_SUMS)
         self.keep(images)
         return channels_first(y)
 
@@ -86,33 +84,29 @@ class Conv2d(Layer):
         db[k] = sum over n, i, j of dy[n, k, i, j]; dW[k, c, u, v] = sum over n, i, j of dy[n, k, i, j]
         x[n, c, i s + u - p, j s + v - p]; dx is the sum of dy W over the places where x was read.
         """
-        dy = channels_last(grad_output)
-        self._accumulate(dy)
+        self.backward_parameters(grad_output)
         (images,) = self.kept()
-        dx = np.empty_like(images)
-        lowering, w = self._lowering(dy), self._kernel()
+        places = grad_output.shape[2], grad_output.shape[3]
+        lowering, w = self._lowering(places), self._kernel()
+        dy, dx = lowering.prepare(grad_output), np.empty_like(images)
 
         def spread(part: slice) -> None:
             lowering.input_gradient(dy[part], w, dx[part])
 
-        in_parts(spread, len(dy), self._cost(dy), MAX_SUMS)
+        in_parts(spread, len(dy), self._cost(places), MAX_SUMS)
         return channels_first(dx)
 
     def backward_parameters(self, grad_output: Array) -> None:
         """The gradients of weight and bias alone."""
-        self._accumulate(channels_last(grad_output))
-
-    def _accumulate(self, dy: Array) -> None:
         (images,) = self.kept()
-        lowering = self._lowering(dy)
+        places = grad_output.shape[2], grad_output.shape[3]
+        lowering = self._lowering(places)
+        dy = lowering.prepare(grad_output)
 
         def gradients(part: slice) -> tuple[Array, Array]:
-            # sums over one column first: one sum over all places would lose digits in float32
-            columns = _rows(dy[part]).sum(axis=1)
-            db = columns.reshape(-1, *dy.shape[2:]).sum(axis=1).sum(axis=0)
-            return lowering.weight_gradient(images[part], dy[part]), db
+            return lowering.weight_gradient(images[part], dy[part]), _sum_of_places(dy[part])
 
-        sums = in_parts(gradients, len(dy), self._cost(dy), MAX_SUMS)
+        sums = in_parts(gradients, len(dy), self._cost(places), MAX_SUMS)
         self.weight.accumulate(_total([dw for dw, _ in sums]).transpose(3, 2, 0, 1))
         if self.bias is not None:
             self.bias.accumulate(_total([db for _, db in sums]))
@@ -121,25 +115,38 @@ class Conv2d(Layer):
         """The weights as ``(kh, kw, C, K)``, the order of a lowered row."""
         return np.ascontiguousarray(self.weight.data.transpose(2, 3, 1, 0))
 
-    def _cost(self, y: Array) -> int:
+    def _cost(self, places: tuple[int, int]) -> int:
         """Values copied to lower an image, and its multiply-adds (a product does sixteen in the time of one copy)."""
-        rows, cols, out_channels = (int(size) for size in y.shape[1:])
-        return rows * cols * values_per_image(self.weight.data) * (16 + out_channels) // 16
+        out_channels = len(self.weight.data)
+        return places[0] * places[1] * values_per_image(self.weight.data) * (16 + out_channels) // 16
 
-    def _lowering(self, y: Array) -> Lowering:
+    def _lowering(self, places: tuple[int, int]) -> Lowering:
         """The fastest way of lowering for these sizes; the limits were measured."""
         window = self.window
         if window == Window((1, 1), (1, 1), (0, 0)):
             return Pointwise(window)
         if self.weight.data.shape[1] <= FEW_CHANNELS:
             return PlaneIm2col(window)
-        many_places = y.shape[1] * y.shape[2] >= MANY_PLACES
+        many_places = places[0] * places[1] >= MANY_PLACES
         return RowLowering(window) if window.stride == (1, 1) and many_places else Im2col(window)
 
 
-def _rows(y: Array) -> Array:
-    """View ``(N, H', W', K)`` as ``(N, H', W' K)``: with few channels, loops over whole rows are ten times faster."""
-    return y.reshape(*y.shape[:2], y.shape[2] * y.shape[3])
+def _add_bias(y: Array, bias: Array) -> None:
+    """Add to ``(n, H', W', K)`` in place; contiguous, by whole rows: loops over few channels are ten times slower."""
+    if y.flags.c_contiguous:
+        rows = y.reshape(*y.shape[:2], y.shape[2] * y.shape[3])
+        rows += np.tile(bias, y.shape[2])
+    else:
+        y += bias
+
+
+def _sum_of_places(dy: Array) -> Array:
+    """Sum ``(n, H', W', K)`` to ``(K,)``, column by column first: one long sum would lose digits in float32."""
+    if dy.flags.c_contiguous:
+        columns = dy.reshape(*dy.shape[:2], dy.shape[2] * dy.shape[3]).sum(axis=1)
+        dy = columns.reshape(-1, 1, *dy.shape[2:])
+    total: Array = dy.sum(axis=(1, 2)).sum(axis=0)
+    return total
 
 
 def _total(parts: list[Array]) -> Array:

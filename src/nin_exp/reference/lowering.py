@@ -1,9 +1,10 @@
 """Convolution as matrix products: what a way of lowering offers, and the two for stride 1.
 
-Here images are ``(n, H, W, C)``, kernels ``(kh, kw, C, K)`` and results ``(n, H', W', K)``, all contiguous.
-A way of lowering offers the three products that training needs. With the linear map A that takes an image to its
-lowered matrix, y = (A x) w, so that dw = (A x)^T dy and dx = A^T (dy w^T): the backward pass uses the adjoint
-A^T, which adds each lowered value back to where it was copied from. No kernel is flipped anywhere.
+Here images are ``(n, H, W, C)``, kernels ``(kh, kw, C, K)`` and results ``(n, H', W', K)``; kernels are contiguous,
+and the others lie as ``prepare`` and ``empty`` give them. A way of lowering offers the three products that training
+needs. With the linear map A that takes an image to its lowered matrix, y = (A x) w, so that dw = (A x)^T dy and
+dx = A^T (dy w^T): the backward pass uses the adjoint A^T, which adds each lowered value back to where it was copied
+from. No kernel is flipped anywhere.
 
 Source: Cho and Brand 2017, arXiv 1706.06873 (lowering rows only).
 """
@@ -16,7 +17,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from nin_exp.reference.geometry import Window
-from nin_exp.reference.layout import Array
+from nin_exp.reference.layout import Array, channels_last
+from nin_exp.reference.parallel import scratch
 
 
 class Lowering(ABC):
@@ -24,6 +26,14 @@ class Lowering(ABC):
 
     def __init__(self, window: Window) -> None:
         self.window = window
+
+    def prepare(self, images: Array) -> Array:
+        """View ``(N, C, H, W)`` as ``(N, H, W, C)`` in a layout that the products take; copies where needed."""
+        return channels_last(images)
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Array:
+        """An array for results ``(N, H', W', K)`` in the layout that suits them."""
+        return np.empty(shape, dtype)
 
     @abstractmethod
     def forward(self, x: Array, w: Array, y: Array) -> None:
@@ -64,7 +74,7 @@ class RowLowering(Lowering):
     def forward(self, x: Array, w: Array, y: Array) -> None:
         """``y`` is the sum over i of (A x)[i : i + H'] w[i]."""
         kernel_rows = w.reshape(w.shape[0], -1, w.shape[3])
-        product = np.empty((y.shape[1] * y.shape[2], y.shape[3]), y.dtype)
+        product = scratch("product", (y.shape[1] * y.shape[2], y.shape[3]), y.dtype)
         for image, lowered in self._lowered(x, y.shape[2]):
             total = y[image].reshape(product.shape)
             np.matmul(self._rows(lowered, 0, y.shape[1]), kernel_rows[0], out=total)
@@ -76,7 +86,7 @@ class RowLowering(Lowering):
         """dw[i] = sum over the images of (A x)[i : i + H']^T dy."""
         (kh, kw), channels = self.window.kernel, x.shape[3]
         dw = np.zeros((kh, kw * channels, dy.shape[3]), dy.dtype)
-        product = np.empty_like(dw)
+        product = scratch("product", dw.shape, dw.dtype)
         for image, lowered in self._lowered(x, dy.shape[2]):
             for i in range(kh):
                 np.matmul(self._rows(lowered, i, dy.shape[1]).T, as_matrix(dy[image]), out=product[i])
@@ -89,8 +99,8 @@ class RowLowering(Lowering):
         ph, (height, width) = self.window.padding[0], dx.shape[1:3]
         rows, cols = dy.shape[1:3]
         transposed = [kernel_row.reshape(kw * channels, -1).T for kernel_row in w]
-        lowered = np.empty((height + 2 * ph, cols, kw, channels), dx.dtype)
-        product = np.empty((rows, cols, kw, channels), dx.dtype)
+        lowered = scratch("lowered", (height + 2 * ph, cols, kw, channels), dx.dtype)
+        product = scratch("product", (rows, cols, kw, channels), dx.dtype)
         for image in range(len(dx)):
             lowered[...] = 0
             for i in range(kh):
@@ -107,7 +117,8 @@ class RowLowering(Lowering):
         """Yield each image's number and its buffer; the padding stays 0 as one buffer serves all images."""
         n, height, width, channels = x.shape
         ph = self.window.padding[0]
-        lowered = np.zeros((height + 2 * ph, cols, self.window.kernel[1], channels), x.dtype)
+        lowered = scratch("lowered", (height + 2 * ph, cols, self.window.kernel[1], channels), x.dtype)
+        lowered[...] = 0
         taps = list(self.window.taps(width, cols, axis=1))
         for image in range(n):
             for j, places, values in taps:

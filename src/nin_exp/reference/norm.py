@@ -151,7 +151,8 @@ class LocalResponseNorm(Layer):
 
     def forward(self, x: Array) -> Array:
         """Divide each value by its neighbourhood's response."""
-        scale = elementwise(lambda part, out: self._denominator(x[part], out), x)
+        scale = np.empty_like(x)
+        in_parts(lambda part: self._denominator(x[part], scale[part]), len(x), values_per_image(x))
         power = elementwise(lambda part, out: np.power(scale[part], -self.beta, out=out), x)
         self.keep(x, scale, power)
         return elementwise(lambda part, out: np.multiply(x[part], power[part], out=out), x)
@@ -165,14 +166,17 @@ class LocalResponseNorm(Layer):
         x, scale, power = self.kept()
         below, above = self.size // 2, (self.size - 1) // 2
 
-        def gradient(part: slice, out: Array) -> None:
-            dy, a, b_power = grad_output[part], x[part], power[part]
+        dx: Array = np.empty_like(x)
+
+        def gradient(part: slice) -> None:
+            dy, a, b_power, out = grad_output[part], x[part], power[part], dx[part]
             _sum_of_neighbours(dy * a * b_power / scale[part], above, below, out)
             out *= a
             out *= -2 * self.alpha * self.beta / self.size
             out += dy * b_power
 
-        return elementwise(gradient, x)
+        in_parts(gradient, len(x), values_per_image(x))
+        return dx
 
     def _denominator(self, x: Array, out: Array) -> None:
         _sum_of_neighbours(x * x, self.size // 2, (self.size - 1) // 2, out)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import itertools
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -24,12 +25,16 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
+
+from nin_exp.reference.layout import Array
 
 T = TypeVar("T")
 
 MAX_SUMS = 8  # parts that each hold a partial sum
-COST_OF_A_PART = 1 << 18  # element operations; below, handing a part to a thread costs more than it saves
+COST_OF_A_PART = 1 << 19  # element operations; below, handing a part to a thread costs more than it saves
 
+_of_this_thread = threading.local()
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
 
@@ -74,12 +79,28 @@ def in_parts(task: Callable[[slice], T], count: int, cost_of_one: int, max_parts
     """
     limit = count if max_parts is None else min(count, max_parts)
     parts = max(1, min(limit, count * cost_of_one // COST_OF_A_PART))
+    if max_parts is not None:
+        parts = 1 << (parts.bit_length() - 1)  # large parts, which 2, 4 or 8 threads can share evenly
     bounds = [count * i // parts for i in range(parts + 1)]
     slices = [slice(start, stop) for start, stop in itertools.pairwise(bounds)]
     with _one_blas_thread():
         if parts == 1 or _num_threads == 1:
             return [task(part) for part in slices]
         return _in_threads(task, slices)
+
+
+def scratch(name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """An uninitialised array of this thread, good until the thread asks for the name again.
+
+    A megabyte that is allocated, touched and freed for each piece of work costs more than the work: the system
+    maps, clears and unmaps it page by page, and lets threads wait for each other meanwhile.
+    """
+    num_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+    buffer = _of_this_thread.__dict__.get(name)
+    if buffer is None or buffer.size < num_bytes:
+        buffer = _of_this_thread.__dict__[name] = np.empty(num_bytes, np.uint8)
+    view: Array = buffer[:num_bytes].view(dtype).reshape(shape)
+    return view
 
 
 def _in_threads(task: Callable[[slice], T], slices: list[slice]) -> list[T]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from nin_exp.reference.geometry import IntPair, Window, pair
-from nin_exp.reference.layout import Array, channels_first, channels_last, values_per_image
+from nin_exp.reference.layout import Array, channels_first, from_order, in_order, memory_axes, values_per_image
 from nin_exp.reference.module import Layer
 from nin_exp.reference.parallel import in_parts
 
@@ -64,7 +64,8 @@ class MaxPool2d(_WindowPool):
 
     def forward(self, x: Array) -> Array:
         """Offset by offset: an offset that beats the best so far is the window's new winner."""
-        images = channels_last(x)
+        axes = memory_axes(x)  # windows move over H and W alone, so N and C may change places
+        images = in_order(x, axes)
         n, *size, channels = images.shape
         places = self.window.output_size(*size)
         y = np.empty((n, *places, channels), x.dtype)
@@ -72,16 +73,16 @@ class MaxPool2d(_WindowPool):
         cost = len(taps) * values_per_image(y)
         if not self.keeps_for_backward:
             in_parts(lambda part: _maximum(images[part], y[part], taps), n, cost)
-            return channels_first(y)
+            return from_order(y, axes)
         winner = np.empty(y.shape, np.min_scalar_type(self.window.kernel[0] * self.window.kernel[1]))
         in_parts(lambda part: _winners(images[part], y[part], winner[part], taps), n, cost)
-        self.keep(images.shape, winner)
-        return channels_first(y)
+        self.keep(images.shape, winner, axes)
+        return from_order(y, axes)
 
     def backward(self, grad_output: Array) -> Array:
         """``dx`` is the sum of dy over the windows that a value has won."""
-        shape, winner = self.kept()
-        dy = channels_last(grad_output)
+        shape, winner, axes = self.kept()
+        dy = in_order(grad_output, axes)
         dx = np.zeros(shape, dy.dtype)
         taps = list(self._taps(shape[1:3], winner.shape[1:3]))
 
@@ -90,7 +91,7 @@ class MaxPool2d(_WindowPool):
                 dx[part][:, *values] += dy[part][:, *at] * (winner[part][:, *at] == number)
 
         in_parts(scatter, len(dy), len(taps) * values_per_image(dy))
-        return channels_first(dx)
+        return from_order(dx, axes)
 
 
 def _maximum(x: Array, y: Array, taps: list[Tap]) -> None:
@@ -138,7 +139,8 @@ class AvgPool2d(_WindowPool):
 
     def forward(self, x: Array) -> Array:
         """Sum offset by offset, then divide."""
-        images = channels_last(x)
+        axes = memory_axes(x)
+        images = in_order(x, axes)
         n, *size, channels = images.shape
         places = self.window.output_size(*size)
         y = np.zeros((n, *places, channels), x.dtype)
@@ -150,13 +152,13 @@ class AvgPool2d(_WindowPool):
             y[part] /= area
 
         in_parts(average, n, len(taps) * values_per_image(y))
-        self.keep(images.shape)
-        return channels_first(y)
+        self.keep(images.shape, axes)
+        return from_order(y, axes)
 
     def backward(self, grad_output: Array) -> Array:
         """``dx`` is the sum of dy / area over the windows that a value lies in."""
-        (shape,) = self.kept()
-        dy = channels_last(grad_output)
+        shape, axes = self.kept()
+        dy = in_order(grad_output, axes)
         dx = np.zeros(shape, dy.dtype)
         places = dy.shape[1], dy.shape[2]
         taps, area = list(self._taps(shape[1:3], places)), self._area(shape[1:3], places, dy.dtype)
@@ -167,7 +169,7 @@ class AvgPool2d(_WindowPool):
                 dx[part][:, *values] += share[:, *at]
 
         in_parts(spread, len(dy), len(taps) * values_per_image(dy))
-        return channels_first(dx)
+        return from_order(dx, axes)
 
     def _area(self, size: list[int] | tuple[int, ...], places: tuple[int, int], dtype: np.dtype[np.generic]) -> Array:
         """Values that count in each window, ``(H', W', 1)``."""

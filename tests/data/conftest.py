@@ -19,6 +19,7 @@ COMMON: dict[str, Any] = {
     "image_size": None,
     "val_fraction": 0.25,
     "preprocess": "standardize",
+    "train_fraction": 1.0,
     "train_limit": None,
 }
 

@@ -189,7 +189,13 @@ def test_damaged_files_are_read_or_refused_in_one_line(tmp_path_factory, write_n
         content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     path.write_bytes(content)
     source = Arrays(
-        source=str(path), image_size=None, val_fraction=0.1, preprocess="unit", train_limit=None, test_fraction=0.2
+        source=str(path),
+        image_size=None,
+        val_fraction=0.1,
+        preprocess="unit",
+        train_fraction=1.0,
+        train_limit=None,
+        test_fraction=0.2,
     )
     message = ""
     try:

@@ -225,7 +225,7 @@ def test_image_size_and_source_are_required(common):
 @pytest.fixture
 def flowers(common):
     def make(**changes):
-        return Flowers(**(common | {"image_size": 8} | changes))
+        return Flowers(**(common | {"image_size": 8, "unreadable": "error"} | changes))
 
     return make
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from nin_exp.contracts.data import ImageArrays
 from nin_exp.data.augment import Augment
 from nin_exp.data.loader import BatchLoader, _generator
+from nin_exp.data.preprocess.channels import ChannelNormalization
 from nin_exp.errors import ConfigError, IntegrityError
 
 AUGMENT = Augment(translate=2, flip=True, cutout=3, pad_mode="zeros")
@@ -22,8 +23,7 @@ def split(count: int, shape: tuple[int, int, int] = (6, 6, 3)) -> ImageArrays:
 
 def loader(count: int = 23, **changes) -> BatchLoader:
     arguments = {
-        "mean": MEAN,
-        "std": STD,
+        "preprocessing": ChannelNormalization("standardize", MEAN, STD),
         "batch_size": 8,
         "shuffle": True,
         "drop_last": False,
@@ -215,8 +215,7 @@ def test_images_are_normalised_by_channel(channels_last, channels):
     arrays = split(10, (5, 4, channels))
     batches = BatchLoader(
         arrays,
-        mean=MEAN[:channels],
-        std=STD[:channels],
+        preprocessing=ChannelNormalization("standardize", MEAN[:channels], STD[:channels]),
         batch_size=4,
         shuffle=False,
         drop_last=False,
@@ -304,8 +303,7 @@ def test_read_only_arrays_are_taken_without_a_warning():
     arrays.images.setflags(write=False)
     loaded = BatchLoader(
         arrays,
-        mean=MEAN,
-        std=STD,
+        preprocessing=ChannelNormalization("standardize", MEAN, STD),
         batch_size=2,
         shuffle=False,
         drop_last=False,

@@ -75,7 +75,8 @@ def test_fashion_mnist_has_a_folder_of_its_own(tmp_path, common, write_idx):
 def test_cifar_from_torchvisions_folder(tmp_path, common, write_cifar, fine):
     folder = tmp_path / ("cifar-100-python" if fine else "cifar-10-batches-py")
     batches = write_cifar(folder, fine=fine)
-    loaded = (CIFAR100 if fine else CIFAR10)(**common).load(tmp_path)
+    source = CIFAR100(**common, labels="fine") if fine else CIFAR10(**common)
+    loaded = source.load(tmp_path)
     *train, test = batches.values()
     assert np.array_equal(loaded.train.images, np.concatenate([images for images, _ in train]))
     assert loaded.train.labels.tolist() == [label for _, labels in train for label in labels]
@@ -160,7 +161,7 @@ def test_a_prepared_file_without_class_names(tmp_path, common, write_npz):
     write_npz(tmp_path / "mnist.npz", class_names=None)
     assert MNIST(**common).load(tmp_path).class_names == tuple("0123456789")
     write_npz(tmp_path / "cifar100.npz", class_names=None)
-    assert CIFAR100(**common).load(tmp_path).class_names == ("0", "1", "2")
+    assert CIFAR100(**common, labels="fine").load(tmp_path).class_names == ("0", "1", "2")
 
 
 def test_prepared_file_without_a_test_split(tmp_path, common, write_npz):
@@ -289,3 +290,53 @@ def test_layouts_are_read_as_torchvision_reads_them(tmp_path, common, write_idx,
     mine, other = CIFAR10(**common).load(tmp_path), Unchecked(str(tmp_path), train=True)
     assert np.array_equal(mine.train.images, other.data)
     assert mine.train.labels.tolist() == other.targets
+
+
+def test_coarse_classes_of_cifar100(tmp_path, common, write_npz, write_cifar):
+    """The fine labels and names of any copy give the coarse ones, and the prepared file serves for both."""
+    from nin_exp.data.store import store
+
+    names = np.array(["whale", "wolf", "beaver", "tractor"])
+    path = write_npz(tmp_path / "given.npz", class_names=names, y_train=np.arange(12) % 4, y_test=np.arange(6) % 4)
+    coarse = CIFAR100(**(common | {"source": str(path)}), labels="coarse")
+    loaded = coarse.load(tmp_path)
+    assert len(loaded.class_names) == 20
+    assert [loaded.class_names[k] for k in loaded.train.labels[:4]] == [
+        "aquatic_mammals",
+        "large_carnivores",
+        "aquatic_mammals",
+        "vehicles_2",
+    ]
+    fine = CIFAR100(**(common | {"source": str(path)}), labels="fine").load(tmp_path)
+    assert np.array_equal(fine.train.images, loaded.train.images)
+    assert fingerprint(fine) != fingerprint(loaded)
+    store(coarse, tmp_path / "data")
+    again = {name: CIFAR100(**common, labels=name).load(tmp_path / "data") for name in ("fine", "coarse")}
+    assert {name: fingerprint(found) for name, found in again.items()} == {
+        "fine": fingerprint(fine),
+        "coarse": fingerprint(loaded),
+    }
+    other = write_npz(tmp_path / "other.npz")
+    with pytest.raises(DataError, match=r"dataset\.labels=coarse needs the class names of CIFAR-100, got 'ant'"):
+        CIFAR100(**(common | {"source": str(other)}), labels="coarse").load(tmp_path)
+
+
+def test_each_coarse_class_holds_five_fine_ones(real_data):
+    from nin_exp.data.sources.cifar100 import COARSE
+
+    with np.load(real_data / "cifar100.npz") as file:
+        names = sorted(str(name) for name in file["class_names"])
+    assert sorted(name for fine in COARSE.values() for name in fine) == names
+    assert {len(fine) for fine in COARSE.values()} == {5}
+    assert list(COARSE) == sorted(COARSE)
+
+
+def test_fashion_mnist_at_the_size_of_imagenet(tmp_path, common, write_idx):
+    from nin_exp.data.prepare import prepare
+
+    arrays = write_idx(tmp_path / "FashionMNIST" / "raw")
+    source = FashionMNIST(**(common | {"image_size": 224}))
+    prepared = prepare(source, tmp_path, 0)
+    assert str(prepared.image_spec) == "1x224x224"
+    first = Image.fromarray(arrays["t10k-images-idx3-ubyte"][0]).resize((224, 224), Image.Resampling.BILINEAR)
+    assert np.array_equal(prepared.test.images[0, :, :, 0], np.asarray(first))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from PIL import Image
 
 from nin_exp.contracts.data import DataSource, ImageArrays, LoadedData
 from nin_exp.data.fingerprint import fingerprint
-from nin_exp.data.prepare import normalisation, prepare
+from nin_exp.data.prepare import prepare
+from nin_exp.data.preprocess.channels import fit_channels
 from nin_exp.data.resize import resize_arrays, resize_images
 from nin_exp.errors import ConfigError, DataError
 
@@ -49,10 +51,10 @@ def test_splits_cover_the_training_images_and_leave_the_test_alone(tmp_path, in_
 def test_mean_and_deviation_are_those_of_the_training_split_alone(tmp_path, in_memory):
     prepared = prepare(in_memory(), tmp_path, split_seed=3)
     scaled = prepared.train.images.astype(np.float64) / 255
-    assert prepared.mean == pytest.approx(scaled.mean(axis=(0, 1, 2)), abs=1e-12)
-    assert prepared.std == pytest.approx(scaled.std(axis=(0, 1, 2)), abs=1e-12)
+    assert prepared.preprocessing.mean == pytest.approx(scaled.mean(axis=(0, 1, 2)), abs=1e-12)
+    assert prepared.preprocessing.std == pytest.approx(scaled.std(axis=(0, 1, 2)), abs=1e-12)
     everything = in_memory().data.train.images / 255
-    assert prepared.mean != pytest.approx(everything.mean(axis=(0, 1, 2)), abs=1e-6)
+    assert prepared.preprocessing.mean != pytest.approx(everything.mean(axis=(0, 1, 2)), abs=1e-6)
 
 
 def test_they_are_measured_after_resizing_and_limiting(tmp_path, in_memory):
@@ -60,7 +62,7 @@ def test_they_are_measured_after_resizing_and_limiting(tmp_path, in_memory):
     scaled = prepared.train.images / 255
     assert prepared.train.images.shape == (12, 4, 4, 3)
     assert prepared.val.images.shape == (10, 4, 4, 3)
-    assert prepared.mean == pytest.approx(scaled.mean(axis=(0, 1, 2)))
+    assert prepared.preprocessing.mean == pytest.approx(scaled.mean(axis=(0, 1, 2)))
     assert str(prepared.image_spec) == "3x4x4"
 
 
@@ -69,20 +71,49 @@ def test_limiting_leaves_validation_alone_and_keeps_classes_even(tmp_path, in_me
     assert np.array_equal(full.val_indices, limited.val_indices)
     assert np.bincount(limited.train.labels).tolist() == [2, 2, 2, 2]
     assert set(limited.train_indices) <= set(full.train_indices)
-    with pytest.raises(ConfigError, match=r"dataset\.train_limit must be at least the 4 classes, got 3"):
+    with pytest.raises(
+        ConfigError,
+        match=r"must leave at least the 4 classes, got 3 images; raise them",
+    ):
         prepare(in_memory(train_limit=3), tmp_path, split_seed=0)
+
+
+def test_fractions_of_the_training_images_lie_in_each_other(tmp_path, in_memory, make_loaded):
+    loaded = make_loaded(num_train=800)
+    parts = [
+        prepare(in_memory(loaded, train_fraction=fraction), tmp_path, split_seed=0) for fraction in (0.01, 0.05, 0.1, 1)
+    ]
+    assert [len(part.train) for part in parts] == [6, 30, 60, 600]
+    for smaller, larger in pairwise(parts):
+        assert set(smaller.train_indices) < set(larger.train_indices)
+        assert np.array_equal(smaller.val_indices, larger.val_indices)
+        assert min(np.bincount(smaller.train.labels, minlength=4)) >= 1
+    both = prepare(in_memory(loaded, train_fraction=0.1, train_limit=20), tmp_path, split_seed=0)
+    assert len(both.train) == 20
+    with pytest.raises(ConfigError, match="must leave at least the 4 classes, got 3 images; raise them"):
+        prepare(in_memory(loaded, train_fraction=0.005), tmp_path, split_seed=0)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.5, None])
+def test_fractions_out_of_range(common, value):
+    from nin_exp.data.sources.digits import Digits
+
+    with pytest.raises(ValueError, match=r"train_fraction must (lie in \(0, 1\]|be a number)"):
+        Digits(**(common | {"train_fraction": value}))
 
 
 def test_other_preprocessing():
     images = np.zeros((2, 2, 2, 3), dtype=np.uint8)
-    assert normalisation(images, "unit") == ((0.0,) * 3, (1.0,) * 3)
-    assert normalisation(images, "centered") == ((0.5,) * 3, (1.0,) * 3)
+    for kind, mean in (("unit", 0.0), ("centered", 0.5)):
+        found = fit_channels(images, kind)
+        assert (found.mean, found.std) == ((mean,) * 3, (1.0,) * 3)
 
 
 def test_a_constant_channel_is_not_divided_by_zero():
     images = np.full((2, 3, 3, 2), 51, dtype=np.uint8)
     images[0, 0, 0, 1] = 0
-    mean, std = normalisation(images, "standardize")
+    found = fit_channels(images, "standardize")
+    mean, std = found.mean, found.std
     assert mean[0] == pytest.approx(0.2)
     assert std[0] == 1.0
     assert 0 < std[1] < 1
@@ -92,7 +123,8 @@ def test_a_constant_channel_is_not_divided_by_zero():
 @given(st.integers(1, 2100), st.integers(1, 4), st.integers(0, 2**32))
 def test_exact_sums_agree_with_numpy(count, channels, seed):
     images = np.random.default_rng(seed).integers(0, 256, (count, 2, 3, channels), dtype=np.uint8)
-    mean, std = normalisation(images, "standardize")
+    found = fit_channels(images, "standardize")
+    mean, std = found.mean, found.std
     assert mean == pytest.approx((images / 255).mean(axis=(0, 1, 2)), abs=1e-12)
     assert std == pytest.approx((images / 255).std(axis=(0, 1, 2)), abs=1e-9)
 

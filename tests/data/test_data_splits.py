@@ -99,8 +99,19 @@ def test_limited_training_set_has_its_size_and_all_classes(values, extra, seed):
     assert set(labels[rows].tolist()) == set(values)
 
 
+@settings(deadline=None)
+@given(label_lists, st.integers(0, 40), st.integers(0, 40), seeds)
+def test_a_smaller_subset_is_a_part_of_a_larger_one(values, first, second, seed):
+    labels = np.array(values, dtype=np.int64)
+    small, large = sorted(len(set(values)) + extra for extra in (first, second))
+    assert set(stratified_subset(labels, small, seed)) <= set(stratified_subset(labels, large, seed))
+
+
 def test_limit_below_the_number_of_classes():
-    with pytest.raises(ConfigError, match=r"dataset\.train_limit must be at least the 3 classes, got 2"):
+    with pytest.raises(
+        ConfigError,
+        match=r"must leave at least the 3 classes, got 2 images; raise them",
+    ):
         stratified_subset(np.array([0, 1, 2, 2]), 2, 0)
 
 

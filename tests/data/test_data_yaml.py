@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import typing
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
-from nin_exp.contracts.data import DataSource
-from nin_exp.data.augment import Augment
+from nin_exp.contracts.augment import Augmentation
+from nin_exp.contracts.data import DataSource, Preprocess
 from nin_exp.data.location import Locatable
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -62,7 +63,7 @@ def test_data_sources_can_be_made(path):
 @pytest.mark.parametrize("path", AUGMENTS, ids=lambda p: p.stem)
 def test_augmentations_can_be_made(path):
     kind, values = read(path)
-    assert isinstance(kind(**values), Augment)
+    assert isinstance(kind(**values), Augmentation)
     assert kind(**values).is_identity == (path.stem == "none")
 
 
@@ -71,3 +72,14 @@ def test_what_is_required_is_refused_without(name):
     kind, values = read(CONF / "dataset" / f"{name}.yaml")
     with pytest.raises(ValueError, match="source must be a string, got null"):
         kind(**values)
+
+
+def test_every_preprocessing_and_fraction_is_a_job_of_its_own():
+    from nin_exp.compose.composer import Composer
+    from nin_exp.compose.groups import resolve_config_dirs
+    from nin_exp.compose.identity import job_id
+
+    composer = Composer(resolve_config_dirs(None), ("nin_exp",))
+    settings = [("dataset.preprocess", kind) for kind in typing.get_args(Preprocess)]
+    settings += [("dataset.train_fraction", value) for value in ("0.01", "0.05", "0.1")]
+    assert len({job_id(composer.compose([setting])) for setting in settings}) == len(settings) == 9

@@ -1,8 +1,9 @@
-"""``nin-exp data``: list, prepare and check data sets."""
+"""``nin-exp data``: list, prepare, check and split data sets."""
 
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,25 +12,36 @@ from typing import Any
 from nin_exp.cli.flags import Parser, add_config_flags, composer_for, make_parser
 from nin_exp.errors import ConfigError, DataError, nearest
 
-_ACTIONS = ("list", "prepare", "check")
-_DESCRIPTION = """List, prepare and check data sets.
+_ACTIONS = ("list", "prepare", "check", "split")
+_SPLIT_FLAGS = ("rate", "fractions", "seed")
+_DESCRIPTION = """List, prepare, check and split data sets.
 
   list                 which data sets there are, and where each would be read from
   prepare NAME ...     fetch data sets into the data folder, as one file each
-  check NAME ...       say what is wrong with them: duplicates, empty classes, imbalance, unreadable files"""
+  check NAME ...       say what is wrong with them: duplicates, empty classes, imbalance, unreadable files
+  split SOURCE DEST    copy class folders into train, val (and test) below DEST; SOURCE is only read"""
 _EPILOG = """examples:
   nin-exp data prepare mnist cifar10
-  nin-exp data check imagefolder dataset.source=my_photos dataset.image_size=64"""
+  nin-exp data check imagefolder dataset.source=my_photos dataset.image_size=64
+  nin-exp data split flower_photos flowers_split --rate 0.1 --seed 0"""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the verb; ``check`` exits with 3 when it finds an error."""
     parser: Parser = make_parser("data", _DESCRIPTION, _EPILOG)
-    parser.add_argument("action", metavar="list|prepare|check")
+    parser.add_argument("action", metavar="list|prepare|check|split")
+    parser.add_argument("--rate", metavar="R", help="split: the part of each class for val (0.1)")
+    parser.add_argument("--fractions", metavar="T,V[,E]", help="split: the parts for train, val and test")
+    parser.add_argument("--seed", metavar="N", help="split: of the draw, or 'random' (0)")
     add_config_flags(parser)
     args = parser.parse(arguments)
     if args.action not in _ACTIONS:
         raise ConfigError(f"'{args.action}' is not something `nin-exp data` does.{nearest(args.action, _ACTIONS)}")
+    if args.action == "split":
+        return _split(args)
+    for flag in _SPLIT_FLAGS:
+        if getattr(args, flag) is not None:
+            raise ConfigError(f"--{flag} belongs to `nin-exp data split`, not to `data {args.action}`; leave it out")
     composer = composer_for(args)
     names = [word for word in args.overrides if "=" not in word]
     overrides = [word for word in args.overrides if "=" in word]
@@ -117,3 +129,57 @@ def _check(sources: dict[str, tuple[Any, Path]], *, as_json: bool) -> int:
                 print(f"  {finding.severity:<8} {finding.message}")
     has_errors = any(f.severity == "error" for findings in found.values() for f in findings)
     return DataError.exit_code if has_errors else 0
+
+
+def _split(args: Any) -> int:
+    from nin_exp.data.split_folders import split_folders
+
+    if len(args.overrides) != 2:
+        raise ConfigError(f"data split takes SOURCE and DEST, got {len(args.overrides)} words; give two folders")
+    source, dest = map(Path, args.overrides)
+    done = split_folders(source, dest, _fractions(args.rate, args.fractions), _seed(args.seed))
+    if args.json:
+        print(json.dumps({**asdict(done), "source": str(done.source), "dest": str(done.dest)}, indent=1))
+        return 0
+    parts = list(done.fractions)
+    width = max(len("all"), *map(len, done.counts))
+    print(f"{done.source} -> {done.dest}, seed {done.seed}")
+    print(f"  {'':<{width}}" + "".join(f"{part:>8}" for part in parts))
+    totals = {part: sum(counts[part] for counts in done.counts.values()) for part in parts}
+    for name, counts in [*done.counts.items(), ("all", totals)]:
+        print(f"  {name:<{width}}" + "".join(f"{counts[part]:>8,}" for part in parts))
+    if done.num_ignored:
+        print(f"  {done.num_ignored} files are no images and were not copied")
+    return 0
+
+
+def _fractions(rate: str | None, fractions: str | None) -> dict[str, float]:
+    """The parts that the flags ask for."""
+    if rate is not None and fractions is not None:
+        raise ConfigError("--rate and --fractions say the same; give one of them")
+    if fractions is None:
+        value = _number("--rate", rate or "0.1")
+        if not 0 < value < 1:
+            raise ConfigError(f"--rate must lie in (0, 1), got {value:g}")
+        return {"train": 1 - value, "val": value}
+    values = [_number("--fractions", text) for text in fractions.split(",")]
+    if len(values) not in (2, 3) or min(values) <= 0 or abs(sum(values) - 1) > 1e-6:
+        raise ConfigError(
+            f"--fractions must be 2 or 3 numbers above 0 with the sum 1, got {fractions}; such as 0.8,0.2"
+        )
+    return dict(zip(("train", "val", "test"), values, strict=False))
+
+
+def _number(flag: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ConfigError(f"{flag} must be a number, got '{text}'; such as 0.1") from error
+
+
+def _seed(text: str | None) -> int:
+    if text == "random":
+        return secrets.randbelow(1 << 32)
+    if text is not None and not (text.isascii() and text.isdigit()):
+        raise ConfigError(f"--seed must be a whole number from 0, or random, got '{text}'")
+    return int(text or 0)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from nin_exp.ranges import NonNegativeInt, OpenFraction, PositiveInt  # noqa: F401  (read from the signature)
+from nin_exp.ranges import NonNegativeInt, OpenFraction, PositiveInt, Range  # noqa: F401  (read from the signature)
 
-Preprocess = Literal["standardize", "centered", "unit"]
+Preprocess = Literal["standardize", "centered", "unit", "gcn", "gcn_zca", "lcn"]
+PositiveFraction = Annotated[float, Range(gt=0, le=1)]
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,25 @@ class LoadedData:
     notes: dict[str, Any] = field(default_factory=dict)
 
 
+class Preprocessing(ABC):
+    """How images become what a network sees; each image on its own, so that it can be done once and for all."""
+
+    @abstractmethod
+    def apply(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Prepare images.
+
+        Args:
+            images: ``(N, H, W, C)``.
+
+        Returns:
+            float32 ``(N, H, W, C)``, a new array.
+        """
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """Everything but large arrays, as JSON; ``kind`` says which preprocessing it is."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class DataSource(ABC):
     """One data set. A concrete source is a frozen dataclass in a file of its own, with one YAML.
@@ -71,14 +91,18 @@ class DataSource(ABC):
         image_size: resize to this height and width in pixels; None keeps the native size.
         val_fraction: the part of the training images that becomes validation.
         preprocess: ``standardize`` by the training split's mean and deviation of each channel,
-            ``centered`` (/255 - 0.5) or ``unit`` (/255).
-        train_limit: use only so many training images (stratified, after validation is cut); None for all.
+            ``centered`` (/255 - 0.5) or ``unit`` (/255); ``gcn`` global contrast normalisation, ``gcn_zca`` with ZCA
+            whitening after it, ``lcn`` local contrast normalisation (see ``nin_exp.data.preprocess``).
+        train_fraction: use only this part of the training images, in (0, 1] (stratified, after validation is cut).
+            A smaller part is a part of every larger one.
+        train_limit: as ``train_fraction``, but their number; None for all. With both, the smaller subset.
     """
 
     source: str | None
     image_size: PositiveInt | None
     val_fraction: OpenFraction
     preprocess: Preprocess
+    train_fraction: PositiveFraction
     train_limit: PositiveInt | None
 
     @abstractmethod

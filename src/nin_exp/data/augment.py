@@ -14,21 +14,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nin_exp.contracts.augment import Augmentation, Draws
 from nin_exp.errors import ConfigError
 from nin_exp.ranges import NonNegativeInt, validated
 
-Draws = dict[str, Tensor]
 
-
-class Augment:
+class Augment(Augmentation):
     """Random translation, horizontal flip, and cutout, in this order.
 
     Args:
         translate: move by up to this many pixels along each axis, each whole distance equally probable.
         flip: mirror left and right with probability 1/2.
         cutout: side in pixels of a square that is erased; its centre is any pixel, so it may stand half outside.
-        pad_mode: what moves in from outside: ``zeros`` (black: level 0, as in torchvision's RandomCrop; after
-            normalisation this is not 0) or ``reflect`` (the image mirrored at its border pixels).
+        pad_mode: what moves in from outside: ``zeros`` (level 0, black, as in torchvision's RandomCrop; where images
+            were prepared before, as by gcn, 0 is their mean) or ``reflect`` (the image mirrored at its border pixels).
     """
 
     @validated
@@ -44,6 +43,10 @@ class Augment:
     def is_identity(self) -> bool:
         """Whether images stay as they are."""
         return self.translate == 0 and not self.flip and self.cutout == 0
+
+    def check_images(self, height: int, width: int, channels: int, *, are_levels: bool) -> None:
+        """See ``Augmentation``."""
+        self.check_size(height, width)
 
     def check_size(self, height: int, width: int) -> None:
         """Hold the settings against the images.

@@ -118,6 +118,8 @@ def _copies(loaded: LoadedData, names: tuple[Sequence[str], Sequence[str]]) -> l
         if within:
             extra = sum(len(rows) - 1 for rows in within)
             text = f"{extra} {split} images are copies of another one"
+            if split == "train":
+                text += " (validation is cut from them, and may hold the copy of an image that is trained on)"
             findings.append(_finding("warning", f"duplicate_in_{split}", text, within))
     contradicting = [rows for rows in copies if len({row.label for row in rows}) > 1]
     if contradicting:
@@ -140,6 +142,10 @@ def _classes(loaded: LoadedData) -> list[Finding]:
             severity: Severity = "error" if split == "train" else "warning"
             text = f"{len(empty)} classes have no {split} image: {_examples([repr(name) for name in empty])}"
             findings.append(Finding(severity, f"empty_class_in_{split}", text))
+        single = tuple(name for name, count in zip(loaded.class_names, counts, strict=True) if count == 1)
+        if single and split == "train":
+            text = f"{len(single)} classes have one train image, and none for validation: "
+            findings.append(Finding("warning", "single_image_class", text + _examples([repr(n) for n in single])))
         ratio = counts.max() / counts[counts > 0].min()
         if ratio >= _IMBALANCE_INFO:
             most, least = (

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nin_exp.contracts.data import LoadedData
+from nin_exp.data.decoded_store import stored_images
 from nin_exp.data.folders import FolderFiles, FolderScan
 from nin_exp.data.images import UnreadableImageError, read_image
 from nin_exp.data.validate import RawSplit, assemble
@@ -39,16 +40,10 @@ def decode(files: FolderFiles, *, channels: Literal[1, 3], image_size: int | Non
         DataError: with ``image_size`` None, two images differ in shape.
     """
 
-    def read(path: Path) -> npt.NDArray[np.uint8] | str:
-        try:
-            return read_image(path, channels=channels, image_size=image_size)
-        except UnreadableImageError as error:
-            return str(error).removeprefix(f"{path}: ")
-
     images: npt.NDArray[np.uint8] | None = None
     good: list[int] = []
     unreadable: list[tuple[Path, str]] = []
-    for i, result in enumerate(_in_threads(read, files.paths)):
+    for i, result in enumerate(_read_all(files.paths, channels, image_size)):
         if isinstance(result, str):
             unreadable.append((files.paths[i], result))
             continue
@@ -65,6 +60,20 @@ def decode(files: FolderFiles, *, channels: Literal[1, 3], image_size: int | Non
         images = np.empty((0, 1, 1, channels), dtype=np.uint8)
     kept = FolderFiles(tuple(files.paths[i] for i in good), tuple(files.labels[i] for i in good))
     return Decoded(images[: len(good)], kept, tuple(unreadable))
+
+
+def _read_all(
+    paths: Sequence[Path], channels: Literal[1, 3], image_size: int | None
+) -> Iterator[npt.NDArray[np.uint8] | str]:
+    """Images, or reasons why they cannot be read, in order."""
+
+    def read(path: Path) -> npt.NDArray[np.uint8] | str:
+        try:
+            return read_image(path, channels=channels, image_size=image_size)
+        except UnreadableImageError as error:
+            return str(error).removeprefix(f"{path}: ")
+
+    return _in_threads(read, paths)
 
 
 def _in_threads(read: Callable[[Path], T], paths: Sequence[Path]) -> Iterator[T]:
@@ -114,6 +123,30 @@ def decode_folders(scan: FolderScan, *, channels: Literal[1, 3], image_size: int
     """
     train, test = (decode(files, channels=channels, image_size=image_size) for files in (scan.train, scan.test))
     return DecodedFolders(scan, train, test)
+
+
+def stored_folders(scan: FolderScan, *, channels: Literal[1, 3], image_size: int, data_dir: Path) -> DecodedFolders:
+    """As ``decode_folders``, from the store in ``data_dir`` as far as it holds them; the rest is decoded into it."""
+    # In one order, whatever split a file stands in: another test fraction decodes nothing anew.
+    paths = sorted([*scan.train.paths, *scan.test.paths])
+    stored = stored_images(
+        paths,
+        scan.root,
+        channels=channels,
+        image_size=image_size,
+        data_dir=data_dir,
+        decode=lambda chunk: _read_all(chunk, channels, image_size),
+    )
+    places = {path: row for row, path in enumerate(paths)}
+
+    def part(files: FolderFiles) -> Decoded:
+        rows = [places[path] for path in files.paths]
+        good = [i for i, row in enumerate(rows) if row not in stored.reasons]
+        kept = FolderFiles(tuple(files.paths[i] for i in good), tuple(files.labels[i] for i in good))
+        unreadable = [(paths[row], stored.reasons[row]) for row in rows if row in stored.reasons]
+        return Decoded(stored.images[[rows[i] for i in good]], kept, tuple(unreadable))
+
+    return DecodedFolders(scan, part(scan.train), part(scan.test))
 
 
 def assemble_folders(decoded: DecodedFolders, unreadable: Literal["error", "skip"]) -> LoadedData:

@@ -89,6 +89,30 @@ def scan_folders(root: Path, test_fraction: float) -> FolderScan:
     return FolderScan(root, names, train, test, notes)
 
 
+def class_files(root: Path) -> tuple[dict[str, list[Path]], int]:
+    """The image files of each class folder, sorted, and how many other files there are.
+
+    Raises:
+        DataError: the root is no folder, is split already, or a class folder is missing or empty.
+        RefusedError: a symbolic link leads out of the root.
+    """
+    root = root.absolute()
+    if not root.is_dir():
+        raise DataError(f"SOURCE must be an existing folder, got '{root}'; give the folder above the class folders")
+    if _split_folders(root)[0] != root:
+        raise DataError(f"{root} must hold one folder a class, but is split already: it has {root / 'train'}")
+    folders = _class_folders(root, root)
+    if not folders:
+        raise DataError(f"{root} must hold one folder a class, got none; give the folder above the class folders")
+    notes: dict[str, Any] = {}
+    names = tuple(folder.name for folder in folders)
+    files = _files(folders, names, root, notes)
+    found: dict[str, list[Path]] = {name: [] for name in names}
+    for path, label in zip(files.paths, files.labels, strict=True):
+        found[names[label]].append(path)
+    return found, int(notes.get("files_ignored", 0))
+
+
 def _split_folders(root: Path) -> tuple[Path, Path | None, Path | None]:
     """Folders of training, validation and test; the latter two None where there are none."""
     train = root / "train"

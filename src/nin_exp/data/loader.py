@@ -10,14 +10,18 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from nin_exp.contracts.data import ImageArrays
-from nin_exp.data.augment import Augment, Draws
+from nin_exp.contracts.augment import Augmentation, Draws
+from nin_exp.contracts.data import ImageArrays, Preprocessing
+from nin_exp.data.preprocess.channels import ChannelNormalization
 from nin_exp.errors import ConfigError, IntegrityError
 
 Batch = tuple[Tensor, Tensor, Tensor]
+_CHUNK = 1024
 
 
 class BatchLoader:
@@ -32,28 +36,29 @@ class BatchLoader:
     batches of a whole epoch.
 
     Args:
-        arrays: the split; its images lie on ``device`` as uint8.
-        mean: of each channel; the network sees ``(image / 255 - mean) / std``.
+        arrays: the split; its images lie on ``device``: as uint8 where the preprocessing goes by channels, and is done
+            batch by batch, else prepared once, as float32.
+        preprocessing: what makes of the levels what a network sees.
         shuffle: a new order each epoch; also says that this is training, where a rank without an image is refused.
         drop_last: leave out the last batch when it is smaller than ``batch_size``.
-        augment: None for none. Draws belong to (augment_seed, epoch, index), not to the place in a batch.
+        augment: None for none. Draws belong to (augment_seed, epoch, index), not to the place in a batch. What it
+            erases becomes the mean; what it moves in is black, or 0 in images that were prepared before.
         order_seed: of the orders, any integer; unused without ``shuffle``.
         channels_last: memory format of the images.
 
     Raises:
-        ConfigError: ``batch_size`` leaves no batch, or a rank without images.
+        ConfigError: ``batch_size`` leaves no batch, or a rank without images; the augmentation does not fit the images.
     """
 
     def __init__(
         self,
         arrays: ImageArrays,
         *,
-        mean: Sequence[float],
-        std: Sequence[float],
+        preprocessing: Preprocessing,
         batch_size: int,
         shuffle: bool,
         drop_last: bool,
-        augment: Augment | None,
+        augment: Augmentation | None,
         order_seed: int,
         augment_seed: int,
         device: torch.device | str,
@@ -72,17 +77,25 @@ class BatchLoader:
         self.channels_last = channels_last
         self.rank, self.world_size = rank, world_size
         self._check_batches()
-        self._store = _store(arrays, self.device, channels_last)
+        self._by_channel = preprocessing if isinstance(preprocessing, ChannelNormalization) else None
+        self._keep(arrays.images, preprocessing)
         self._labels = torch.from_numpy(arrays.labels.copy()).to(self.device)
-        # In double precision, since (x / 255 - mean) / std is one multiplication and one addition.
-        means, stds = torch.tensor(mean, dtype=torch.float64), torch.tensor(std, dtype=torch.float64)
-        self._scale = (1 / (255 * stds)).float().to(self.device)
-        self._shift = (-means / stds).float().to(self.device)
-        self._fill = (means * 255).round().clamp(0, 255).to(torch.uint8).to(self.device)
         if self.augment is not None:
-            self.augment.check_size(*arrays.images.shape[1:3])
+            self.augment.check_images(*arrays.images.shape[1:], are_levels=self._by_channel is not None)
         self._epoch, self._position = 0, 0  # the position counts the batches that were handed out
         self._is_resumed = False
+
+    def _keep(self, images: npt.NDArray[np.uint8], preprocessing: Preprocessing) -> None:
+        """Put the images on the device, and what normalises them there."""
+        if self._by_channel is None:
+            self._store = _prepared_store(images, preprocessing, self.device, self.channels_last)
+            self._fill = torch.zeros(images.shape[3], device=self.device)
+            return
+        self._store = _store(images, self.device, self.channels_last)
+        self._scale = torch.from_numpy(self._by_channel.scale).to(self.device)
+        self._shift = torch.from_numpy(self._by_channel.shift).to(self.device)
+        means = torch.tensor(self._by_channel.mean, dtype=torch.float64)
+        self._fill = (means * 255).round().clamp(0, 255).to(torch.uint8).to(self.device)
 
     def __len__(self) -> int:
         whole, rest = divmod(self.num_samples, self.batch_size)
@@ -170,12 +183,14 @@ class BatchLoader:
         self._epoch, self._position = (epoch + 1, 0) if is_over else (epoch, position + 1)
 
     def _select(self, indices: Tensor) -> Tensor:
-        """uint8 ``(B, C, H, W)``, in the loader's memory format."""
+        """Images of the store ``(B, C, H, W)``, in the loader's memory format."""
         if self.channels_last:
             return self._store.permute(0, 2, 3, 1).index_select(0, indices).permute(0, 3, 1, 2)
         return self._store.index_select(0, indices)
 
     def _normalised(self, images: Tensor) -> Tensor:
+        if self._by_channel is None:
+            return images
         if not self.channels_last:
             channels = (1, -1, 1, 1)
             return images.float().mul_(self._scale.view(channels)).add_(self._shift.view(channels))
@@ -236,11 +251,26 @@ class _Pass(Iterator[Batch]):
         return batch
 
 
-def _store(arrays: ImageArrays, device: torch.device, channels_last: bool) -> Tensor:
-    """The images as uint8 ``(N, C, H, W)`` on the device, laid out in the wanted format."""
-    images = arrays.images if arrays.images.flags.writeable else arrays.images.copy()  # torch warns of read-only memory
+def _store(images: npt.NDArray[Any], device: torch.device, channels_last: bool) -> Tensor:
+    """Images ``(N, H, W, C)`` as ``(N, C, H, W)`` on the device, laid out in the wanted format."""
+    images = images if images.flags.writeable else images.copy()  # torch warns of read-only memory
     store = torch.from_numpy(images).to(device).permute(0, 3, 1, 2)
     return store if channels_last else store.contiguous()
+
+
+def _prepared_store(
+    images: npt.NDArray[np.uint8], preprocessing: Preprocessing, device: torch.device, channels_last: bool
+) -> Tensor:
+    """As ``_store``, of prepared images, float32; beside it only a part of them is ever held."""
+    count, height, width, channels = images.shape
+    if channels_last:
+        store = torch.empty((count, height, width, channels), device=device).permute(0, 3, 1, 2)
+    else:
+        store = torch.empty((count, channels, height, width), device=device)
+    for start in range(0, count, _CHUNK):
+        part = preprocessing.apply(images[start : start + _CHUNK])
+        store[start : start + _CHUNK] = torch.from_numpy(part).to(device).permute(0, 3, 1, 2)
+    return store
 
 
 def _generator(purpose: str, seed: int, epoch: int) -> torch.Generator:

@@ -83,6 +83,10 @@ class NamedSource(DataSource):
         found = locate(self.layout, self.source, data_dir)
         return replace(found, store=data_dir / f"{self.layout.name}.npz")
 
+    def stored(self) -> NamedSource:
+        """The source whose data are written into the data folder, to serve this one and its like."""
+        return self
+
     def load(self, data_dir: Path) -> LoadedData:
         """Read it, after a download when it is nowhere (see ``DataSource``)."""
         layout = self.layout

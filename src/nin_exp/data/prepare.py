@@ -1,7 +1,8 @@
-"""From a data source to what training takes: splits cut, resized, and the numbers that normalise them."""
+"""From a data source to what training takes: splits cut and resized, and how images are prepared for a network."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,21 +10,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nin_exp.contracts.data import DataSource, ImageArrays, ImageSpec, LoadedData, Preprocess
+from nin_exp.contracts.data import DataSource, ImageArrays, ImageSpec, LoadedData, Preprocessing
 from nin_exp.data.fingerprint import fingerprint
+from nin_exp.data.preprocess.fitted import LazyFit
 from nin_exp.data.resize import resize_arrays
 from nin_exp.data.splits import stratified_subset, train_val_split
-
-_CHUNK = 1024
 
 
 @dataclass(frozen=True)
 class PreparedData:
-    """A data set, ready to train on.
+    """A data set, ready to train on: levels, and how they become what a network sees.
 
     Args:
-        mean: of each channel, on the scale of ``image / 255``; a network sees ``(image / 255 - mean) / std``.
-        std: as ``mean``; both as ``preprocess`` says, from the training split alone.
+        fit: fits the preprocessing on the training split alone, when it is first asked for: who looks at shapes and
+            classes only does not wait for it.
         train_indices: positions of the training images among the images the source gave for training.
         val_indices: the same for validation.
         fingerprint: of the whole data set as it was read, before splitting and resizing.
@@ -36,8 +36,7 @@ class PreparedData:
     test: ImageArrays
     class_names: tuple[str, ...]
     image_spec: ImageSpec
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
+    fit: LazyFit
     train_indices: npt.NDArray[np.int64]
     val_indices: npt.NDArray[np.int64]
     fingerprint: str
@@ -50,74 +49,59 @@ class PreparedData:
         """Number of classes, those without an image included."""
         return len(self.class_names)
 
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What prepares every image.
+
+        Raises:
+            ConfigError: the images are too large for ``gcn_zca``.
+        """
+        return self.fit.result.preprocessing
+
 
 def prepare(source: DataSource, data_dir: Path, split_seed: int) -> PreparedData:
-    """Load, cut validation from the training images, limit, resize, and measure mean and deviation.
+    """Load, cut validation from the training images, limit, and resize.
 
     Args:
         split_seed: moves training and validation images; the test split never depends on it.
 
     Raises:
         DataError: the data are missing, unreadable or inconsistent, or too few for a validation split.
-        ConfigError: ``train_limit`` is smaller than the number of classes.
+        ConfigError: ``train_fraction`` or ``train_limit`` leaves fewer images than classes.
     """
-    loaded = source.load(data_dir)
-    return prepare_loaded(source, loaded, split_seed)
+    return prepare_loaded(source, source.load(data_dir), data_dir, split_seed)
 
 
-def prepare_loaded(source: DataSource, loaded: LoadedData, split_seed: int) -> PreparedData:
+def prepare_loaded(source: DataSource, loaded: LoadedData, data_dir: Path, split_seed: int) -> PreparedData:
     """As ``prepare``, from data that are in memory already."""
     train_indices, val_indices = train_val_split(loaded.train.labels, source.val_fraction, split_seed)
+    size = round(source.train_fraction * len(train_indices))
     if source.train_limit is not None:
-        kept = stratified_subset(loaded.train.labels[train_indices], source.train_limit, split_seed)
-        train_indices = train_indices[kept]
+        size = min(size, source.train_limit)
+    if size < len(train_indices):
+        train_indices = train_indices[stratified_subset(loaded.train.labels[train_indices], size, split_seed)]
     splits = [_take(loaded.train, train_indices), _take(loaded.train, val_indices), loaded.test]
     if source.image_size is not None:
         splits = [resize_arrays(split, source.image_size) for split in splits]
     train, val, test = splits
     _, height, width, channels = train.images.shape
-    mean, std = normalisation(train.images, source.preprocess)
+    image_spec = ImageSpec(channels, height, width)
+    data_fingerprint = fingerprint(loaded)
+    key = hashlib.sha256(f"{data_fingerprint} {image_spec} ".encode() + train_indices.astype("<i8").tobytes())
     return PreparedData(
         train=train,
         val=val,
         test=test,
         class_names=loaded.class_names,
-        image_spec=ImageSpec(channels, height, width),
-        mean=mean,
-        std=std,
+        image_spec=image_spec,
+        fit=LazyFit(source.preprocess, train.images, data_dir, key.hexdigest()),
         train_indices=train_indices,
         val_indices=val_indices,
-        fingerprint=fingerprint(loaded),
+        fingerprint=data_fingerprint,
         files=loaded.files,
         notes=loaded.notes,
         chance=float(np.bincount(test.labels).max() / len(test)),
     )
-
-
-def normalisation(images: npt.NDArray[np.uint8], preprocess: Preprocess) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation of each channel, on the scale of ``image / 255``.
-
-    A channel that is the same everywhere has deviation 0 and is divided by 1. Sums are integers: exact, and the same
-    in whatever order the images come.
-
-    Args:
-        images: uint8 ``(N, H, W, C)``.
-    """
-    channels = images.shape[3]
-    if preprocess == "unit":
-        return (0.0,) * channels, (1.0,) * channels
-    if preprocess == "centered":
-        return (0.5,) * channels, (1.0,) * channels
-    counts = np.zeros((channels, 256), dtype=np.int64)
-    for start in range(0, len(images), _CHUNK):
-        for channel in range(channels):
-            counts[channel] += np.bincount(images[start : start + _CHUNK, :, :, channel].ravel(), minlength=256)
-    levels = np.arange(256, dtype=np.int64)
-    total = counts.sum(axis=1)
-    means, squares = counts @ levels / total, counts @ levels**2 / total
-    deviations = np.sqrt(np.maximum(squares - means**2, 0.0))
-    deviations[deviations < 1e-6] = 255.0
-    return tuple(float(m) / 255 for m in means), tuple(float(d) / 255 for d in deviations)
 
 
 def _take(arrays: ImageArrays, rows: npt.NDArray[np.int64]) -> ImageArrays:

@@ -12,7 +12,7 @@ from nin_exp.errors import ConfigError, DataError
 
 Labels = npt.NDArray[np.int64]
 Indices = npt.NDArray[np.int64]
-_VAL_STREAM, _SUBSET_STREAM = 0, 1
+_VAL_STREAM, _SUBSET_STREAM, _PARTITION_STREAM = 0, 1, 2
 
 
 def train_val_split(labels: Labels, val_fraction: float, split_seed: int) -> tuple[Indices, Indices]:
@@ -44,20 +44,48 @@ def train_val_split(labels: Labels, val_fraction: float, split_seed: int) -> tup
     return np.flatnonzero(~is_val), np.flatnonzero(is_val)
 
 
-def stratified_subset(labels: Labels, limit: int, seed: int) -> Indices:
-    """Positions (ascending) of ``limit`` images, of each class its share and at least one; all when there are fewer.
+def stratified_subset(labels: Labels, size: int, seed: int) -> Indices:
+    """Positions (ascending) of ``size`` images, of each class its share and at least one; all when there are fewer.
+
+    With one seed, a smaller subset is a part of every larger one.
 
     Raises:
-        ConfigError: the limit is smaller than the number of classes.
+        ConfigError: the size is smaller than the number of classes.
     """
-    if limit >= len(labels):
+    if size >= len(labels):
         return np.arange(len(labels), dtype=np.int64)
     groups = _groups(labels)
-    if limit < len(groups):
-        raise ConfigError(f"dataset.train_limit must be at least the {len(groups)} classes, got {limit}; raise it")
-    counts = np.array([len(rows) for rows in groups])
-    sizes = allocate(counts, limit, np.ones_like(counts), counts)
-    return np.sort(_first_by_key(groups, _keys(len(labels), seed, _SUBSET_STREAM), sizes))
+    if size < len(groups):
+        raise ConfigError(
+            f"dataset.train_limit and dataset.train_fraction must leave at least the {len(groups)} classes, "
+            f"got {size} images; raise them"
+        )
+    keys = _keys(len(labels), seed, _SUBSET_STREAM)
+    # Images come in one order, of which the first are taken: of a class with n images the j-th at (j + 1/2) / n, the
+    # first of each class before all others. Largest remainders would not do: a class may lose where the whole grows.
+    place = np.empty(len(labels))
+    for rows in groups:
+        place[rows[np.argsort(keys[rows], kind="stable")]] = (np.arange(len(rows)) + 0.5) / len(rows)
+        place[rows[np.argmin(keys[rows])]] = -1
+    return np.sort(np.argsort(place, kind="stable")[:size])
+
+
+def partition(labels: Labels, fractions: Sequence[float], seed: int) -> Indices:
+    """Which part each image belongs to, int64 ``(N,)``: of each class, the parts take their shares at random.
+
+    A class with as many images as there are parts stands in each of them; of a smaller one the first parts have one.
+
+    Args:
+        fractions: of the parts, each positive, summing to 1.
+    """
+    keys = _keys(len(labels), seed, _PARTITION_STREAM)
+    shares = np.round(np.asarray(fractions) * 1_000_000).astype(np.int64)
+    parts = np.zeros(len(labels), dtype=np.int64)
+    for rows in _groups(labels):
+        least = (np.arange(len(shares)) < len(rows)).astype(np.int64)
+        sizes = allocate(shares, len(rows), least, np.full(len(shares), len(rows)))
+        parts[rows[np.argsort(keys[rows], kind="stable")]] = np.repeat(np.arange(len(shares)), sizes)
+    return parts
 
 
 def hashed_test_split(keys: Sequence[bytes], labels: Labels, test_fraction: float) -> npt.NDArray[np.bool_]:

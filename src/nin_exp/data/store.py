@@ -7,6 +7,7 @@ from pathlib import Path
 from nin_exp.contracts.data import DataSource
 from nin_exp.data.formats.npz import write_npz
 from nin_exp.data.location import Locatable
+from nin_exp.data.named import NamedSource
 from nin_exp.errors import ConfigError
 
 
@@ -26,5 +27,6 @@ def store(source: DataSource, data_dir: Path) -> Path:
             f"{type(source).__name__} needs no preparing: it is embedded or read from dataset.source; use it as it is"
         )
     if location.path != location.store:
-        write_npz(source.load(data_dir), location.store)
+        written = source.stored() if isinstance(source, NamedSource) else source
+        write_npz(written.load(data_dir), location.store)
     return location.store

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from nin_exp.contracts.data import DataSource, LoadedData
 from nin_exp.data.arguments import check_fields
@@ -33,9 +34,11 @@ class Flowers(DataSource):
 
     Args:
         image_size: every photograph is squashed to this height and width in pixels; the others as in ``DataSource``.
+        unreadable: ``error`` stops at files that cannot be read and names them; ``skip`` leaves them out and notes it.
     """
 
     image_size: PositiveInt
+    unreadable: Literal["error", "skip"]
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -68,15 +71,17 @@ class Flowers(DataSource):
             if test is None:
                 raise DataError(f"{location.path}: key x_test is missing; use dataset=arrays, which cuts a test split")
             return assemble(train, test, names, files=location.files)
-        return assemble_folders(self._decode(location.path), "error")
+        return assemble_folders(self._decode(location.path, data_dir), self.unreadable)
 
     def decode(self, data_dir: Path) -> DecodedFolders | None:
         """The decoded class folders, unless it is prepared (see ``FolderSource``)."""
         location = self.locate(data_dir)
-        return self._decode(location.path) if location.origin == "folders" and location.path is not None else None
+        if location.origin != "folders" or location.path is None:
+            return None
+        return self._decode(location.path, data_dir)
 
-    def _decode(self, root: Path) -> DecodedFolders:
-        return decode_rgb(root, FOLDER_TEST_FRACTION, self.image_size)
+    def _decode(self, root: Path, data_dir: Path) -> DecodedFolders:
+        return decode_rgb(root, FOLDER_TEST_FRACTION, self.image_size, data_dir)
 
     def _folders(self, root: Path) -> Location:
         return locate_folders(root, FOLDER_TEST_FRACTION, self.image_size)

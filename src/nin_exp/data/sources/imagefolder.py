@@ -8,7 +8,7 @@ from typing import Literal
 
 from nin_exp.contracts.data import DataSource, LoadedData
 from nin_exp.data.arguments import check_fields
-from nin_exp.data.decode import DecodedFolders, assemble_folders, decode_folders
+from nin_exp.data.decode import DecodedFolders, assemble_folders, stored_folders
 from nin_exp.data.folders import scan_folders
 from nin_exp.data.location import Location
 from nin_exp.ranges import OpenFraction, PositiveInt
@@ -38,12 +38,12 @@ class ImageFolder(DataSource):
         return locate_folders(Path(self.source).expanduser(), self.test_fraction, self.image_size)
 
     def load(self, data_dir: Path) -> LoadedData:
-        """Decode every image, at ``image_size`` since native sizes differ (see ``DataSource``)."""
+        """Every image at ``image_size``; those decoded into ``data_dir`` before are read (see ``DataSource``)."""
         return assemble_folders(self.decode(data_dir), self.unreadable)
 
     def decode(self, data_dir: Path) -> DecodedFolders:
         """The decoded class folders (see ``FolderSource``)."""
-        return decode_rgb(Path(self.source).expanduser(), self.test_fraction, self.image_size)
+        return decode_rgb(Path(self.source).expanduser(), self.test_fraction, self.image_size, data_dir)
 
 
 def locate_folders(root: Path, test_fraction: float, image_size: int) -> Location:
@@ -58,11 +58,11 @@ def locate_folders(root: Path, test_fraction: float, image_size: int) -> Locatio
     return Location("folders", scan.root, (scan.root,), len(scan.train), len(scan.test), shape)
 
 
-def decode_rgb(root: Path, test_fraction: float, image_size: int) -> DecodedFolders:
-    """Decode class folders as RGB squares.
+def decode_rgb(root: Path, test_fraction: float, image_size: int, data_dir: Path) -> DecodedFolders:
+    """Decode class folders as RGB squares, or read what was decoded before.
 
     Raises:
         DataError: there are no class folders.
         RefusedError: a symbolic link leads out of the root.
     """
-    return decode_folders(scan_folders(root, test_fraction), channels=3, image_size=image_size)
+    return stored_folders(scan_folders(root, test_fraction), channels=3, image_size=image_size, data_dir=data_dir)

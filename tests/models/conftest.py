@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from nin_exp.contracts.model import Backbone, Head, Network
 
 CONF = Path(__file__).parents[2] / "conf"
 GROUPS = ("backbone", "head", "optimizer", "schedule")
+OPTIONAL_PACKAGES = ("timm",)
 
 
 def choice_names(group: str) -> list[str]:
@@ -30,7 +32,7 @@ def read_choice(group: str, name: str) -> tuple[type[Any], dict[str, Any]]:
     return getattr(importlib.import_module(module), class_name), arguments
 
 
-def build_choice(group: str, name: str, *positional: object, **overrides: object) -> Any:
+def build_choice(group: str, name: str, /, *positional: object, **overrides: object) -> Any:
     target, arguments = read_choice(group, name)
     unknown = set(overrides) - set(arguments)
     assert not unknown, f"{group}/{name} has no {unknown}"
@@ -46,10 +48,22 @@ def build_network(
     return Network(trunk, top)
 
 
+def _parameter(group: str, name: str) -> Any:
+    """A choice; one that needs an optional package is slow (its import alone) and skipped where that is missing."""
+    target = yaml.safe_load((CONF / group / f"{name}.yaml").read_text(encoding="utf-8"))["_target_"]
+    package = target.split(".")[2]  # backbones/timm.py wraps the package of that name
+    if package not in OPTIONAL_PACKAGES:
+        return name
+    missing = importlib.util.find_spec(package) is None
+    return pytest.param(
+        name, marks=[pytest.mark.slow, pytest.mark.skipif(missing, reason=f"the extra {package} is not installed")]
+    )
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for group in GROUPS:
         if f"{group}_name" in metafunc.fixturenames:
-            metafunc.parametrize(f"{group}_name", choice_names(group))
+            metafunc.parametrize(f"{group}_name", [_parameter(group, name) for name in choice_names(group)])
 
 
 @pytest.fixture

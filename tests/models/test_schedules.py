@@ -129,6 +129,7 @@ def test_onecycle_leaves_momentum_alone(choose: Callable[..., ScheduleFactory]) 
     [
         ("val/acc", [0.1, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2], [0, 0, 0, 0, 1, 1, 1]),
         ("val/loss", [0.9, 0.8, 0.9, 0.8, 0.81, 0.1, 0.1], [0, 0, 0, 0, 1, 1, 1]),
+        ("train/acc", [0.1, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2], [0, 0, 0, 0, 1, 1, 1]),
     ],
 )
 def test_plateau_cuts_after_patience(
@@ -153,6 +154,36 @@ def test_plateau_stops_at_its_floor_in_every_group(choose: Callable[..., Schedul
     for _ in range(6):
         built.scheduler.step(0.5)
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.02, 0.002])
+
+
+def test_the_papers_rule_cuts_twice_then_ends(choose: Callable[..., ScheduleFactory], tmp_path: Path) -> None:
+    """Rates and the end follow by hand from patience 1; a run that is saved and goes on ends in the same epoch."""
+    accuracies = [0.5, 0.6, 0.6, 0.6, 0.7, 0.7, 0.7, 0.71, 0.71, 0.71]
+    tenths = [0, 0, 0, 1, 1, 1, 2, 2, 2, 2]
+    factory = choose("schedule", "paper_plateau", patience=1)
+    optimizer = optimizer_with()
+    built = factory.build(optimizer, total_steps=100, steps_per_epoch=10)
+    assert (built.interval, built.monitor) == ("epoch", "train/acc")
+    ended = []
+    for epoch, (accuracy, cuts) in enumerate(zip(accuracies, tenths, strict=True)):
+        assert isinstance(built.scheduler, ReduceLROnPlateau)
+        assert built.finished is not None
+        built.scheduler.step(accuracy)
+        ended.append(built.finished())
+        assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([rate * 0.1**cuts for rate in RATES])
+        if epoch in (4, 8):  # also between the last cut and the end
+            torch.save([optimizer.state_dict(), built.scheduler.state_dict()], tmp_path / "state.pt")
+            optimizer = optimizer_with()
+            built = factory.build(optimizer, total_steps=100, steps_per_epoch=10)
+            states = torch.load(tmp_path / "state.pt", weights_only=True)
+            optimizer.load_state_dict(states[0])
+            built.scheduler.load_state_dict(states[1])
+    assert ended == [False] * 9 + [True]
+
+
+def test_only_a_plateau_with_a_limit_ends_a_run(choose: Callable[..., ScheduleFactory], schedule_name: str) -> None:
+    built = choose("schedule", schedule_name).build(optimizer_with(), total_steps=12, steps_per_epoch=3)
+    assert (built.finished is not None) is (schedule_name == "paper_plateau")
 
 
 def test_every_schedule_survives_one_step_runs_and_a_save(
@@ -212,7 +243,12 @@ def test_settings_that_contradict_are_refused(
         ("step", {"step_epochs": 0}, r"step_epochs must lie in \[1, inf\), got 0"),
         ("cosine", {"min_lr_fraction": 1.1}, r"min_lr_fraction must lie in \[0, 1\], got 1\.1"),
         ("cosine", {"warmup_epochs": -1.0}, r"warmup_epochs must lie in \[0, inf\), got -1"),
-        ("plateau", {"monitor": "test/acc"}, "monitor must be one of val/acc, val/loss, got 'test/acc'"),
+        (
+            "plateau",
+            {"monitor": "test/acc"},
+            "monitor must be one of val/acc, val/loss, train/acc, train/loss, got 'test/",
+        ),
+        ("plateau", {"max_cuts": 0}, r"max_cuts must lie in \[1, inf\), got 0"),
         ("plateau", {"factor": 1.0}, r"factor must lie in \(0, 1\), got 1"),
         ("multistep", {"milestones": [0]}, r"milestones\[0\] must lie in \[1, inf\), got 0"),
     ],

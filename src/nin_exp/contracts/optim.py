@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,11 +23,19 @@ class OptimizerFactory(ABC):
 
 @dataclass(frozen=True)
 class BuiltSchedule:
-    """A scheduler and when it moves: every step, every epoch, or on a metric at the epoch's end."""
+    """A scheduler and when it moves: every step, every epoch, or on a metric at the epoch's end.
+
+    Args:
+        scheduler: its state dict holds everything that a run needs to go on, ``finished`` included.
+        interval: when ``scheduler.step`` is due.
+        monitor: the metric that ``step`` takes, such as ``train/acc``; None when it takes none.
+        finished: whether the schedule says that training is over, asked after each ``step``; None when it never does.
+    """
 
     scheduler: LRScheduler
     interval: Literal["step", "epoch"]
     monitor: str | None = None
+    finished: Callable[[], bool] | None = None
 
 
 class ScheduleFactory(ABC):

@@ -62,6 +62,11 @@ def _empty_group(lr: float, weight_decay: float, factor: float, decays: bool) ->
     return {"params": [], "lr": lr, "weight_decay": weight_decay if decays else 0.0, "name": name}
 
 
+def norm_parameters(network: nn.Module) -> set[int]:
+    """The identities of the parameters that norm layers own."""
+    return {id(p) for layer in network.modules() if isinstance(layer, _NORMS) for p in layer.parameters(recurse=False)}
+
+
 def supports_fused(network: nn.Module) -> bool:
     """Whether torch has a one-kernel step for these parameters (2.5 times faster on CPU, PyTorch #123629)."""
     return all(

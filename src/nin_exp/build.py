@@ -12,11 +12,11 @@ from hydra.utils import instantiate
 from nin_exp.compose.check import TRUSTED
 from nin_exp.compose.signature import check_allowed
 from nin_exp.config import ExperimentConfig, Node
+from nin_exp.contracts.augment import Augmentation
 from nin_exp.contracts.data import DataSource, ImageSpec
 from nin_exp.contracts.model import Backbone, Head, Network
 from nin_exp.contracts.optim import OptimizerFactory, ScheduleFactory
-from nin_exp.data.augment import Augment
-from nin_exp.errors import ConfigError, NinExpError
+from nin_exp.errors import ConfigError, NinExpError, OutOfMemoryError
 from nin_exp.layers.init import initialise
 
 T = TypeVar("T")
@@ -37,6 +37,10 @@ def build(node: Node, key: str, contract: type[T], *args: object, allowed_packag
         if isinstance(cause, NinExpError):
             raise cause from error
         reason = str(cause or error).splitlines()[0]
+        if isinstance(cause, MemoryError) or "can't allocate memory" in reason:
+            raise OutOfMemoryError(
+                f"{key}: memory ran out while {node['_target_']} was built; make it smaller"
+            ) from error
         raise ConfigError(f"{key}: {node['_target_']} cannot be built: {reason}") from error
     if not isinstance(built, contract):
         raise ConfigError(
@@ -66,9 +70,9 @@ def build_dataset(config: ExperimentConfig, allowed_packages: tuple[str, ...] = 
     return build(config.dataset, "dataset", DataSource, allowed_packages=allowed_packages)
 
 
-def build_augment(config: ExperimentConfig, allowed_packages: tuple[str, ...] = TRUSTED) -> Augment:
+def build_augment(config: ExperimentConfig, allowed_packages: tuple[str, ...] = TRUSTED) -> Augmentation:
     """The augmentation of a configuration."""
-    return build(config.augment, "augment", Augment, allowed_packages=allowed_packages)
+    return build(config.augment, "augment", Augmentation, allowed_packages=allowed_packages)
 
 
 def build_network(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
@@ -23,6 +26,8 @@ class Classifier(pl.LightningModule):
     Args:
         total_steps: optimizer steps of the whole run, for schedules that need to know.
         label_smoothing: of the training loss alone, in [0, 1).
+        accumulate: parts that a batch is computed in, one after the other, at least 1. The gradient is that of the
+            whole batch, also where it is an epoch's smaller last one; batch norm and dropout see the parts.
     """
 
     def __init__(
@@ -34,10 +39,13 @@ class Classifier(pl.LightningModule):
         total_steps: int,
         steps_per_epoch: int,
         label_smoothing: float,
+        accumulate: int,
     ) -> None:
         super().__init__()
         self.network = network
         self.label_smoothing = label_smoothing
+        self.accumulate = accumulate
+        self._logits: Callable[[Tensor], Tensor] = network.__call__
         self._optimizer_factory = optimizer
         self._schedule_factory = schedule
         self._total_steps = total_steps
@@ -55,15 +63,57 @@ class Classifier(pl.LightningModule):
         )
         return self.optimizer
 
+    def compile_training(self) -> None:
+        """Compile the network's training pass; the network itself, its evaluation and its state stay as they are.
+
+        Each batch size gets code of its own: with symbolic sizes the code, and with it the bits, would depend on
+        which sizes this process has met before.
+        """
+        torch.compiler.reset()  # the limit of recompilations counts over all networks of a process
+        on_cpu = next(self.network.parameters()).device.type == "cpu"
+        options: dict[str, Any] = {"compile_threads": 1} if on_cpu else {}
+        self._logits = torch.compile(self.network.forward, dynamic=False, options=options or None)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, labels, _ = batch
-        logits = self.network(images)
+        if self.accumulate == 1:
+            return self._loss(images, labels)
+        parts = list(zip(images.chunk(self.accumulate), labels.chunk(self.accumulate), strict=True))
+        assert self.optimizer is not None
+        self.optimizer.zero_grad()
+        for part_images, part_labels in parts[:-1]:
+            loss = self._loss(part_images, part_labels) * (len(part_labels) / len(labels))
+            with torch.autocast(self.device.type, enabled=False):
+                self.trainer.strategy.backward(loss, None)
+        part_images, part_labels = parts[-1]
+        return self._loss(part_images, part_labels) * (len(part_labels) / len(labels))
+
+    def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        logits = self._logits(images)
         loss = functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
         with torch.no_grad():
             self.loss_sum += loss.detach() * len(labels)
             self.hit_count += (logits.argmax(1) == labels).sum()
             self.example_count += len(labels)
         return loss
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
+        """Lightning calls this between a batch's pass and its gradient; the parts before it must stay."""
+        if self.accumulate == 1:
+            super().optimizer_zero_grad(epoch, batch_idx, optimizer)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: Any,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip unscaled gradients: Lightning refuses to with fused optimizers in float16, which unscale themselves."""
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        if gradient_clip_val is None or scaler is None:
+            super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+            return
+        clip_scaled(scaler, getattr(optimizer, "optimizer", optimizer), float(gradient_clip_val))
 
     def step_batch_schedule(self) -> None:
         """Move a step-wise schedule; before a checkpoint of the same batch is taken."""
@@ -79,6 +129,12 @@ class Classifier(pl.LightningModule):
         else:
             # ReduceLROnPlateau takes the metric where the others take an epoch number.
             self.schedule.scheduler.step(metrics[self.schedule.monitor])  # type: ignore[arg-type]
+
+    @property
+    def is_schedule_finished(self) -> bool:
+        """Whether the schedule says that training is over."""
+        finished = None if self.schedule is None else self.schedule.finished
+        return finished is not None and finished()
 
     def start_epoch_sums(self) -> None:
         """Set the epoch's sums to zero, on the device where the network is."""
@@ -96,3 +152,11 @@ class Classifier(pl.LightningModule):
         """The largest learning rate of any parameter group."""
         assert self.optimizer is not None
         return max(float(group["lr"]) for group in self.optimizer.param_groups)
+
+
+def clip_scaled(scaler: torch.amp.GradScaler, optimizer: Optimizer, max_norm: float) -> None:
+    """Clip the norm of gradients that carry a float16 scale; they are unscaled by it, once for each step."""
+    if getattr(optimizer, "_step_supports_amp_scaling", False):  # others were unscaled before
+        scaler.unscale_(optimizer)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    torch.nn.utils.clip_grad_norm_(parameters, max_norm)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nin_exp.contracts.model import Network
+from nin_exp.module.calibration import NUM_BINS, expected_calibration_error, fit_temperature
 
 Batch = tuple[Tensor, Tensor, Tensor]
 
@@ -75,24 +76,28 @@ def metrics(predictions: Predictions, split: str) -> dict[str, float]:
     truth = functional.one_hot(predictions.labels, probabilities.shape[1])
     brier = ((probabilities - truth) ** 2).sum(1).mean()
     values = {"loss": loss, "acc": accuracy, "nll": loss, "brier": float(brier)}
-    values["ece"] = expected_calibration_error(probabilities, predictions.labels, num_bins=15)
+    values["ece"] = expected_calibration_error(probabilities, predictions.labels, num_bins=NUM_BINS)
     return {f"{split}/{name}": value for name, value in values.items()}
 
 
-def expected_calibration_error(probabilities: Tensor, labels: Tensor, num_bins: int) -> float:
-    """Mean gap between confidence and accuracy over equal bins of confidence, weighted by their size.
+def scaled_metrics(val: Predictions, test: Predictions) -> dict[str, float]:
+    """``test/nll_scaled`` and ``test/ece_scaled`` at the temperature fitted on validation, ``val/temperature``."""
+    temperature = fit_temperature(val.logits, val.labels)
+    scaled = metrics(Predictions(test.logits.double() / temperature, test.labels), "test")
+    return {
+        "val/temperature": temperature,
+        "test/nll_scaled": scaled["test/nll"],
+        "test/ece_scaled": scaled["test/ece"],
+    }
 
-    Args:
-        probabilities: ``(N, K)``, rows summing to 1.
-    """
-    confidence, predicted = probabilities.max(1)
-    hits = (predicted == labels).double()
-    # Bins are (lower, upper], as in Guo's code; a confidence of exactly 0 cannot occur for K >= 1.
-    bins = (confidence * num_bins).ceil().long().clamp(1, num_bins) - 1
-    size = torch.zeros(num_bins, dtype=torch.float64).index_add_(0, bins, torch.ones_like(hits))
-    hit_sum = torch.zeros(num_bins, dtype=torch.float64).index_add_(0, bins, hits)
-    confidence_sum = torch.zeros(num_bins, dtype=torch.float64).index_add_(0, bins, confidence.double())
-    return float((hit_sum - confidence_sum).abs().sum() / max(1.0, float(size.sum())))
+
+def class_accuracies(predictions: Predictions, num_classes: int) -> dict[str, list[float | None]]:
+    """``num_examples`` and ``acc`` of each class; None for the accuracy of a class without an example."""
+    hits = predictions.logits.argmax(1) == predictions.labels
+    sizes = torch.bincount(predictions.labels, minlength=num_classes).tolist()
+    right = torch.bincount(predictions.labels[hits], minlength=num_classes).tolist()
+    shares = [r / n if n else None for r, n in zip(right, sizes, strict=True)]
+    return {"num_examples": sizes, "acc": shares}
 
 
 def is_constant(predictions: Predictions) -> bool:

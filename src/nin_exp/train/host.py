@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import platform
 import resource
 import sys
+from collections.abc import Iterator
 
 import torch
 
@@ -40,6 +42,30 @@ def keep_freed_memory() -> bool:
     mallopt = ctypes.CDLL(None).mallopt
     trim_threshold, top_pad, mmap_max = -1, -2, -4  # M_* of malloc.h
     return all((mallopt(mmap_max, 0), mallopt(trim_threshold, 2**31 - 1), mallopt(top_pad, 256 * 2**20)))
+
+
+@contextlib.contextmanager
+def deterministic_algorithms(*, enabled: bool) -> Iterator[None]:
+    """Refuse kernels that do not give the same bits each time, and choose none by timing; undone at the end."""
+    if not enabled:
+        yield
+        return
+    cudnn, workspace = torch.backends.cudnn, "CUBLAS_WORKSPACE_CONFIG"
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    was_benchmark, was_deterministic = cudnn.benchmark, cudnn.deterministic
+    previous = os.environ.get(workspace)
+    os.environ[workspace] = ":4096:8"  # read by cuBLAS when a process first uses it
+    torch.use_deterministic_algorithms(True, warn_only=False)
+    cudnn.benchmark, cudnn.deterministic = False, True
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        cudnn.benchmark, cudnn.deterministic = was_benchmark, was_deterministic
+        if previous is None:
+            del os.environ[workspace]
+        else:
+            os.environ[workspace] = previous
 
 
 def pick_device(accelerator: str) -> str:

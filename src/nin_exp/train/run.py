@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
+import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +26,8 @@ from nin_exp.records.files import write_text
 from nin_exp.records.job import Job
 from nin_exp.records.record import RECORD_FILE, Record
 from nin_exp.records.redact import redact, redact_text
+from nin_exp.train.books import OnEpoch
+from nin_exp.train.compilation import compile_failure
 from nin_exp.train.loggers import Mirrors
 from nin_exp.train.provenance import git_state, versions
 from nin_exp.train.session import Session
@@ -32,7 +36,6 @@ from nin_exp.train.state import Progress
 
 log = logging.getLogger("nin_exp")
 LOCK_FILE = ".lock"
-OnEpoch = Callable[[Progress, float | None], None]
 
 
 def train(job: Job, *, threads: int, on_epoch: OnEpoch = lambda progress, rate: None) -> Record:
@@ -114,7 +117,9 @@ def _as_failure(error: Exception) -> NinExpError:
         return OutOfMemoryError(
             f"memory ran out ({str(error).splitlines()[0] if str(error) else 'MemoryError'}); lower trainer.batch_size"
         )
-    return NinExpError(f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+    return compile_failure(error) or NinExpError(
+        f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    )
 
 
 def _record(
@@ -187,20 +192,37 @@ class _RedactingFormatter(logging.Formatter):
         return redact_text(super().format(record))
 
 
+def _console(log_file: Path) -> logging.Handler:
+    """Shows what a user should see while a run trains: records with ``extra={"console": True}``."""
+    handler: logging.Handler = logging.StreamHandler()
+    with contextlib.suppress(OSError, ValueError):  # no console at all
+        if os.path.samestat(os.fstat(sys.stderr.fileno()), log_file.stat()):
+            handler = logging.NullHandler()  # a plan's processes write their console into the log
+    handler.setFormatter(_RedactingFormatter("nin-exp: warning: %(message)s"))
+    handler.addFilter(lambda record: getattr(record, "console", False) is True)
+    return handler
+
+
 @contextlib.contextmanager
 def _logged(run_dir: Path) -> Iterator[None]:
     handler = logging.FileHandler(run_dir / "log.txt", encoding="utf-8")
     handler.setFormatter(_RedactingFormatter("%(asctime)s %(levelname)s %(message)s"))
+    console = _console(run_dir / "log.txt")
     root = logging.getLogger()
     level = log.level
     log.setLevel(logging.INFO)
     root.addHandler(handler)
+    log.addHandler(console)
     logging.captureWarnings(True)
     try:
         with warnings.catch_warnings():
             yield
     finally:
         logging.captureWarnings(False)
+        log.removeHandler(console)
         root.removeHandler(handler)
         log.setLevel(level)
         handler.close()
+
+
+__all__ = ["OnEpoch", "train"]

@@ -14,6 +14,7 @@ from nin_exp.checkpoint.files import remove_checkpoint
 from nin_exp.contracts.model import Network
 from nin_exp.data.loader import BatchLoader
 from nin_exp.data.prepare import PreparedData
+from nin_exp.data.preprocess.fitted import save as save_preprocessing
 from nin_exp.module.evaluate import Predictions
 from nin_exp.records.files import atomic_write, write_json, write_text
 
@@ -35,12 +36,14 @@ def write_rows(path: Path, rows: list[dict[str, float]]) -> None:
 
 
 def write_input(run_dir: Path, data: PreparedData) -> None:
-    """Write ``input.json``: what the network expects of an image, so that a run can be used without its data."""
+    """Write ``input.json``: what the network expects of an image, so that a run can be used without its data.
+
+    A whitening's matrix stands beside it, in ``whitening.npz``.
+    """
     spec = data.image_spec
     values = {
         "image_spec": [spec.channels, spec.height, spec.width],
-        "mean": list(data.mean),
-        "std": list(data.std),
+        "preprocess": save_preprocessing(data.fit.result, run_dir),
         "class_names": list(data.class_names),
         "num_classes": data.num_classes,
     }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,24 +22,33 @@ from nin_exp.build import (
 from nin_exp.checkpoint.files import load_checkpoint
 from nin_exp.compose.identity import code_hash
 from nin_exp.config import ExperimentConfig
+from nin_exp.contracts.data import ImageArrays
+from nin_exp.contracts.model import Network
 from nin_exp.data.fingerprint import stamp
 from nin_exp.data.folder import resolve_data_dir
 from nin_exp.data.loader import BatchLoader
 from nin_exp.data.prepare import PreparedData, prepare
-from nin_exp.errors import DivergedError, IntegrityError
+from nin_exp.errors import ConfigError, IntegrityError
 from nin_exp.layers.summary import NetworkSummary, summarize
+from nin_exp.module.averaging import WeightAverage
 from nin_exp.module.classifier import Classifier
-from nin_exp.module.evaluate import Predictions, is_constant, metrics, predict
 from nin_exp.records.files import write_json
 from nin_exp.records.job import Job
-from nin_exp.train.callback import OnEpoch, Run, RunCallback
-from nin_exp.train.host import peak_memory_bytes, pick_device, settle
-from nin_exp.train.run_files import BEST, LAST, prune_checkpoints, write_class_maps, write_input, write_predictions
+from nin_exp.train.books import Books, OnEpoch
+from nin_exp.train.callback import BooksCallback
+from nin_exp.train.compilation import require_compiler
+from nin_exp.train.host import deterministic_algorithms, peak_memory_bytes, pick_device, settle
+from nin_exp.train.learner import TorchLearner
+from nin_exp.train.limit import LIMITED, limit_data
+from nin_exp.train.measure import Measurement
+from nin_exp.train.profile import StepProfile
+from nin_exp.train.run_files import BEST, LAST, prune_checkpoints, write_input
 from nin_exp.train.signals import StopRequest
-from nin_exp.train.state import Progress, restore_network
+from nin_exp.train.state import Progress, progress_of
 from nin_exp.train.throughput import Throughput
 
 log = logging.getLogger(__name__)
+MakeLoader = Callable[[ImageArrays], BatchLoader]
 START_FILE = "start.json"
 AUTOCAST = {"32": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
@@ -70,15 +79,16 @@ class Session:
 
     def run(self, on_epoch: OnEpoch) -> dict[str, Any]:
         """Train, select, evaluate, and write everything but the record; returns the metrics."""
+        with deterministic_algorithms(enabled=self.config.trainer.deterministic):
+            return self._run(on_epoch)
+
+    def _run(self, on_epoch: OnEpoch) -> dict[str, Any]:
         config, run_dir = self.config, self.job.run_dir
         self.device = pick_device(config.trainer.accelerator)
+        self._refuse_what_the_device_lacks()
         settle(self._threads)
         self._throughput = Throughput(self.device)
-        data = self._data = prepare(
-            build_dataset(config, self.job.allowed_packages),
-            resolve_data_dir(config.data_dir),
-            config.split_seed,
-        )
+        data = self._data = self._prepare()
         write_input(run_dir, data)
         self.stop.check()
         network = build_network(config, data.image_spec, data.num_classes, self.job.allowed_packages)
@@ -87,19 +97,45 @@ class Session:
         if config.trainer.channels_last:
             network.to(memory_format=torch.channels_last)
         torch.manual_seed(derived_seed(config.augment_seed, "dropout"))
-        train_loader, val_loader, test_loader = self._loaders(data)
-        module, run = self._prepare_run(network, train_loader, val_loader, data, on_epoch)
-        self._fit(run)
-        self._restore_selected(module)
-        results = self._evaluate(network, {"val": val_loader, "test": test_loader})
+        train_loader, make_loader = self._loaders(data)
+        learner = self._learner(network, train_loader, make_loader(data.val))
+        self._fit(self._books(learner, data, on_epoch), learner)
+        self._restore_selected(learner)
+        measurement = Measurement(
+            config=config,
+            run_dir=run_dir,
+            network=network,
+            data=data,
+            make_loader=make_loader,
+            autocast_dtype=AUTOCAST[config.trainer.precision],
+            before_batch=self.stop.check,
+        )
+        measurement.run(self.progress.rows)
+        self._flags |= measurement.flags
         prune_checkpoints(run_dir, config.checkpoint.keep)
-        return {"metrics": results}
+        return {"metrics": measurement.metrics}
 
-    def _loaders(self, data: PreparedData) -> tuple[BatchLoader, BatchLoader, BatchLoader]:
+    def _refuse_what_the_device_lacks(self) -> None:
+        trainer = self.config.trainer
+        if trainer.precision == "16-mixed" and self.device == "cpu":
+            raise ConfigError("trainer.precision=16-mixed needs a GPU, and none is visible; use trainer.precision=32")
+        if trainer.compile:
+            require_compiler(self.device)
+
+    def _prepare(self) -> PreparedData:
+        config = self.config
+        source = build_dataset(config, self.job.allowed_packages)
+        data = prepare(source, resolve_data_dir(config.data_dir), config.split_seed)
+        limited = limit_data(data, config.trainer, config.order_seed)
+        if limited is not data:
+            self._flags.add(LIMITED)
+        return limited
+
+    def _loaders(self, data: PreparedData) -> tuple[BatchLoader, MakeLoader]:
+        """The training loader, and what makes one for evaluation from any images."""
         config = self.config
         shared: dict[str, Any] = {
-            "mean": data.mean,
-            "std": data.std,
+            "preprocessing": data.preprocessing,
             "drop_last": False,
             "order_seed": derived_seed(config.order_seed, "order"),
             "augment_seed": derived_seed(config.augment_seed, "augment"),
@@ -108,65 +144,62 @@ class Session:
         }
         augment = build_augment(config, self.job.allowed_packages)
         train = BatchLoader(data.train, batch_size=config.trainer.batch_size, shuffle=True, augment=augment, **shared)
-        evaluation = [
-            BatchLoader(split, batch_size=config.trainer.eval_batch_size, shuffle=False, augment=None, **shared)
-            for split in (data.val, data.test)
-        ]
-        return train, evaluation[0], evaluation[1]
+        evaluation: dict[str, Any] = {"batch_size": config.trainer.eval_batch_size, "shuffle": False, "augment": None}
+        return train, lambda arrays: BatchLoader(arrays, **evaluation, **shared)
 
-    def _prepare_run(
-        self,
-        network: Any,
-        train_loader: BatchLoader,
-        val_loader: BatchLoader,
-        data: PreparedData,
-        on_epoch: OnEpoch,
-    ) -> tuple[Classifier, Run]:
-        config = self.config
-        max_steps = config.trainer.max_epochs * len(train_loader)
-        if config.trainer.max_steps is not None:
-            max_steps = min(max_steps, config.trainer.max_steps)
+    def _learner(self, network: Network, train_loader: BatchLoader, val_loader: BatchLoader) -> TorchLearner:
+        trainer = self.config.trainer
         module = Classifier(
             network,
-            build_optimizer(config, self.job.allowed_packages),
-            build_schedule(config, self.job.allowed_packages),
-            total_steps=max(1, max_steps),
+            build_optimizer(self.config, self.job.allowed_packages),
+            build_schedule(self.config, self.job.allowed_packages),
+            total_steps=max(1, self._max_steps(len(train_loader))),
             steps_per_epoch=len(train_loader),
-            label_smoothing=config.trainer.label_smoothing,
+            label_smoothing=trainer.label_smoothing,
+            accumulate=trainer.accumulate,
         )
+        if trainer.compile:
+            module.compile_training()
+        average = None if trainer.ema_decay is None else WeightAverage(network, trainer.ema_decay)
+        dtype = AUTOCAST[trainer.precision]
+        return TorchLearner(module, train_loader, val_loader, average=average, autocast_dtype=dtype)
+
+    def _max_steps(self, steps_per_epoch: int) -> int:
+        trainer = self.config.trainer
+        whole = trainer.max_epochs * steps_per_epoch
+        return whole if trainer.max_steps is None else min(whole, trainer.max_steps)
+
+    def _books(self, learner: TorchLearner, data: PreparedData, on_epoch: OnEpoch) -> Books:
         assert self._throughput is not None
-        run = Run(
-            config=config,
+        return Books(
+            config=self.config,
             run_dir=self.job.run_dir,
-            module=module,
-            train_loader=train_loader,
-            val_loader=val_loader,
+            learner=learner,
+            num_classes=data.num_classes,
             identity={"configuration": self.job.config_hash, "data": data.fingerprint},
             progress=self.progress,
             throughput=self._throughput,
             stop=self.stop,
             on_epoch=on_epoch,
-            autocast_dtype=AUTOCAST[config.trainer.precision],
-            max_steps=max_steps,
+            max_steps=self._max_steps(learner.steps_per_epoch),
         )
-        return module, run
 
-    def _fit(self, run: Run) -> None:
+    def _fit(self, books: Books, learner: TorchLearner) -> None:
         resumed = None
         if (self.job.run_dir / LAST).is_file():
             resumed = load_checkpoint(self.job.run_dir / LAST)
-            run.progress = self.progress = restore_network(resumed, run.module, run.train_loader, run.identity)
+            books.progress = self.progress = progress_of(resumed, books.identity)
+            learner.load_network(resumed)
             self.resumed_times = list(self.progress.times)
             log.info("going on from epoch %d, step %d", self.progress.epoch, self.progress.step)
-        progress, trainer_config = run.progress, self.config.trainer
-        epochs_left = trainer_config.max_epochs - progress.epoch
-        steps_left = run.max_steps - progress.step
-        if epochs_left > 0 and steps_left > 0 and "stopped_early" not in progress.flags:
-            trainer = self._lightning(epochs_left, steps_left, RunCallback(run, resumed))
-            trainer.fit(run.module, train_dataloaders=run.train_loader)
-        self._flags |= set(progress.flags) | self._dead_head_flags()
+        if books.epochs_left > 0:
+            profile = StepProfile(self.job.run_dir) if self.config.trainer.profile else None
+            callback = BooksCallback(books, learner, resumed, profile)
+            trainer = self._lightning(books.epochs_left, books.max_steps - self.progress.step, callback)
+            trainer.fit(learner.module, train_dataloaders=learner.train_loader)
+        self._flags |= set(self.progress.flags)
 
-    def _lightning(self, epochs: int, steps: int, callback: RunCallback) -> Any:
+    def _lightning(self, epochs: int, steps: int, callback: BooksCallback) -> Any:
         """Lightning as an engine: precision, device and hooks; the books are ours, so that they can be restored."""
         import pytorch_lightning as pl
         from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
@@ -183,7 +216,6 @@ class Session:
             max_steps=steps,
             precision="32-true" if config.precision == "32" else config.precision,
             gradient_clip_val=config.clip_norm,
-            deterministic=config.deterministic,
             callbacks=[callback],
             plugins=[LightningEnvironment()],  # a SLURM job's own ranks are not Lightning's business
             logger=False,
@@ -194,8 +226,11 @@ class Session:
             use_distributed_sampler=False,
         )
 
-    def _restore_selected(self, module: Classifier) -> None:
+    def _restore_selected(self, learner: TorchLearner) -> None:
+        """Put the selected weights into the network: the best epoch's, or the last, averaged where they are."""
+        network = learner.module.network
         if self.config.trainer.select != "best" or self.progress.best_epoch is None:
+            network.load_state_dict(learner.weights())
             return
         state = load_checkpoint(self.job.run_dir / BEST)
         if state["epoch"] != self.progress.best_epoch:
@@ -203,38 +238,7 @@ class Session:
                 f"{self.job.run_dir / BEST} holds epoch {state['epoch']}, not the best epoch "
                 f"{self.progress.best_epoch}; delete the run directory and train again"
             )
-        module.network.load_state_dict(state["network"])
-
-    def _evaluate(self, network: Any, loaders: dict[str, BatchLoader]) -> dict[str, float]:
-        """Every split once, on all its examples, with the selected weights."""
-        network.to(self.device)
-        splits: dict[str, Predictions] = {}
-        results: dict[str, float] = {}
-        for name, loader in loaders.items():
-            splits[name] = predict(
-                network,
-                loader,
-                autocast_dtype=AUTOCAST[self.config.trainer.precision],
-                before_batch=self.stop.check,
-            )
-            if not bool(splits[name].logits.isfinite().all()):
-                raise DivergedError(f"the network's outputs on {name} are not finite; lower optimizer.lr")
-            results |= metrics(splits[name], name)
-        if self.progress.rows:
-            results |= {k: v for k, v in self.progress.rows[-1].items() if k.startswith("train/")}
-        if is_constant(splits["test"]):
-            self._flags.add("constant_predictor")
-        write_predictions(self.job.run_dir, splits)
-        if write_class_maps(self.job.run_dir, network, loaders["test"], self.config.evaluation.panel):
-            self._flags.add("dead_head")
-        return results
-
-    def _dead_head_flags(self) -> set[str]:
-        """A head whose class maps are all zero says ln K for every example, an epoch long."""
-        if self._data is None or not self.progress.rows:
-            return set()
-        chance_loss = math.log(self._data.num_classes)
-        return {"dead_head"} if abs(self.progress.rows[-1]["train/loss"] - chance_loss) < 1e-4 else set()
+        network.load_state_dict(state["network"])
 
     def facts(self) -> dict[str, Any]:
         """The record's fields that the session knows."""

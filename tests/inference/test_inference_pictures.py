@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import numpy as np
@@ -14,31 +15,42 @@ from nin_exp.inference.pictures import (
     CAPTION,
     CELL,
     GAP,
+    Cell,
     captioned,
     filter_grid,
     heat_map,
     magnified,
     overlay,
+    placed_box,
     scaled,
     sheet,
 )
 from nin_exp.inference.run import load_run
 from nin_exp.inference.save import save_explanations, save_pictures
+from nin_exp.inference.svg import svg_sheet
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
 GREEN = np.zeros((10, 20, 3), np.uint8) + np.array([0, 200, 0], np.uint8)
 
 
+def with_box(image, values, box) -> Image.Image:
+    """Laid over, with its box, before the caption is added."""
+    picture = overlay(image, values, 200)
+    placed = placed_box(box, image.shape[1], image.shape[0], picture)
+    whole = Cell(picture, "", box=placed).drawn()
+    return whole.crop(((CELL - 200) // 2, (CELL - 100) // 2, (CELL - 200) // 2 + 200, (CELL - 100) // 2 + 100))
+
+
 def test_overlay_shows_the_place_and_the_box() -> None:
     values = np.zeros((10, 20), np.float32)
     values[4:6, 12:16] = 1.0
-    picture = np.asarray(overlay(GREEN, values, (12, 4, 16, 6), 200))
+    picture = np.asarray(with_box(GREEN, values, (12, 4, 16, 6)))
     assert picture.shape == (100, 200, 3)
     assert tuple(picture[40, 140]) == (0, 255, 255)  # the box's upper edge
     assert picture[50, 140, 0] > 120  # hot inside
     assert picture[50, 140, 0] > picture[90, 20, 0] + 50
-    plain = np.asarray(overlay(GREEN, np.zeros((2, 2), np.float32), None, 200))
+    plain = np.asarray(overlay(GREEN, np.zeros((2, 2), np.float32), 200))
     assert (plain == plain[0, 0]).all()
 
 
@@ -142,3 +154,28 @@ def untrained(run_dir, head: str, num_classes: int) -> None:
     config = yaml.safe_load((run_dir / "config.yaml").read_text())
     config["head"] = yaml.safe_load((CONF / "head" / f"{head}.yaml").read_text())
     (run_dir / "config.yaml").write_text(yaml.safe_dump(config))
+
+
+def test_svg_says_what_the_picture_says(run, test_images, tmp_path) -> None:
+    found = run.explain(test_images[:1])
+    written = save_explanations(tmp_path, run, found, ("png", "svg"))
+    assert [p.name for p in written[:4]] == ["image_0.png", "image_0.svg", "class_maps.png", "class_maps.svg"]
+    space = "{http://www.w3.org/2000/svg}"
+    root = ElementTree.parse(tmp_path / "image_0.svg").getroot()
+    with Image.open(tmp_path / "image_0.png") as picture:
+        assert (int(root.attrib["width"]), int(root.attrib["height"])) == picture.size
+    texts = [text.text for text in root.iter(f"{space}text")]
+    assert texts[0] == "image 0"
+    assert texts[1].startswith(f"CAM: {found[0].class_name} ")
+    boxes = [box for box in root.iter(f"{space}rect") if box.attrib["fill"] == "none"]
+    left, top, right, bottom = found[0].box()
+    assert float(boxes[0].attrib["width"]) == pytest.approx((right - left) * CELL / 8, abs=2)
+    assert float(boxes[0].attrib["height"]) == pytest.approx((bottom - top) * CELL / 8, abs=2)
+    assert len(list(ElementTree.parse(tmp_path / "class_maps.svg").getroot().iter(f"{space}image"))) == 11
+
+
+@pytest.mark.parametrize("caption", ["<b>&\"'", "a\x00\x1b[31mb", "猫", LONG])
+def test_svg_of_any_caption(caption) -> None:
+    cell = Cell(Image.new("RGB", (CELL, 10)), caption, is_bold=True, box=(0, 0, 5, 5))
+    (text,) = ElementTree.fromstring(svg_sheet([[cell]])).iter("{http://www.w3.org/2000/svg}text")
+    assert text.text == "".join(c if c.isprintable() else "?" for c in caption)

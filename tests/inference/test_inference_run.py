@@ -47,15 +47,17 @@ def test_what_a_run_tells(run, trained) -> None:
     assert run.config.choices["head"] == "gap"
     with (trained / "metrics.csv").open() as file:
         rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
-    assert run.history == rows
-    assert len(rows) == 2
+    assert run.history.reset_index().to_dict("records") == rows
+    assert run.history.index.name == "epoch"
+    assert run.history.index.tolist() == [1, 2]
+    assert run.model is run.network
 
 
-def test_history_as_a_frame(run) -> None:
-    pytest.importorskip("pandas")
-    frame = run.history_frame()
-    assert list(frame.index) == [1, 2]
-    assert frame["val/acc"].tolist() == [row["val/acc"] for row in run.history]
+@pytest.mark.parametrize("content", ["", "epoch,val/acc\n1,high\n", "step\n1\n"])
+def test_damaged_history(copied, content) -> None:
+    (copied / "metrics.csv").write_text(content)
+    with pytest.raises(IntegrityError, match=r"metrics\.csv must be a table of numbers"):
+        _ = load_run(copied).history
 
 
 def test_the_network_is_ready_to_use(run, trained) -> None:
@@ -97,8 +99,9 @@ def test_study_from_python(trained) -> None:
 IMPORTS = """
 import sys, nin_exp
 run = nin_exp.load_run(sys.argv[1])
-assert run.metrics["test/acc"] > 0 and run.history and run.class_names[0] == "0"
-early = [name for name in ("torch", "torchvision", "pytorch_lightning", "pandas") if name in sys.modules]
+assert run.metrics["test/acc"] > 0 and run.class_names[0] == "0"
+assert "pandas" not in sys.modules and len(run.history) == 2
+early = [name for name in ("torch", "torchvision", "pytorch_lightning") if name in sys.modules]
 assert not early, early
 run.predict(__import__("numpy").zeros((8, 8), "uint8"))
 run.explain(__import__("numpy").zeros((8, 8), "uint8"))
@@ -188,7 +191,8 @@ def test_selected_weights_were_not_kept(copied) -> None:
 def test_run_of_no_epoch_has_the_weights_it_began_with(copied) -> None:
     change_record(copied, epochs=0, steps=0, best_epoch=None)
     opened = load_run(copied)
-    assert opened.history == []
+    assert opened.history.empty
+    assert "val/acc" in opened.history
     norms = [m for m in opened.network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     assert norms
     assert all((m.running_mean == 0).all() for m in norms)

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import sys
+import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,20 @@ def test_explain(trained, photos, capsys, tmp_path) -> None:
             assert picture.format == "PNG"
 
 
+@pytest.mark.parametrize(("flag", "endings"), [("svg", {".svg"}), ("both", {".png", ".svg"})])
+def test_explain_as_svg(trained, photos, capsys, tmp_path, flag, endings) -> None:
+    code, out, _ = typed(capsys, "explain", trained, photos / "0001.png", "--out", tmp_path / "out", "--format", flag)
+    assert code == 0
+    written = [Path(line) for line in out.splitlines()[1:]]
+    assert {path.suffix for path in written} == endings
+    assert {path.stem for path in written} == {"0001", "class_maps", "filters"}
+    for path in written:
+        if path.suffix == ".svg":
+            root = ElementTree.parse(path).getroot()
+            assert root.tag == "{http://www.w3.org/2000/svg}svg"
+            assert root.findall("{http://www.w3.org/2000/svg}image")
+
+
 def test_explain_json_and_broken(trained, photos, capsys, tmp_path) -> None:
     (photos / "0000.png").write_bytes(b"none")
     code, out, err = typed(capsys, "explain", trained, photos, "--out", tmp_path / "out", "--json")
@@ -144,6 +159,20 @@ def test_explain_with_nothing_readable(trained, capsys, tmp_path) -> None:
     assert code == 3
     assert "1 of 1 images could not be read" in err
     assert not (tmp_path / "out").exists()
+
+
+def test_evaluate_on_a_named_data_set(copied, capsys) -> None:
+    """Naming the run's own data is the same as not naming any; its test split counts as read."""
+    code, out, _ = typed(capsys, "evaluate", copied, "--dataset", "digits", "--json")
+    assert code == 0
+    record = json.loads((copied / "record.json").read_text())
+    assert json.loads(out)["metrics"]["val/acc"] == pytest.approx(record["metrics"]["val/acc"])
+    code, _, err = typed(capsys, "evaluate", copied, "--dataset", "digits", "--split", "test")
+    assert code == 5
+    assert "was read already" in err
+    code, _, err = typed(capsys, "evaluate", copied, "--dataset", "digitz")
+    assert code == 2
+    assert "Did you mean 'digits'" in err
 
 
 def test_evaluate(copied, capsys) -> None:
@@ -197,11 +226,14 @@ def test_damage_exits_with_4(copied, verb, capsys) -> None:
         ("nin-exp predict run", ["runs/"]),
         ("nin-exp predict {id} photos/m", ["photos/more/"]),
         ("nin-exp predict {id} --s", ["--save"]),
+        ("nin-exp export {id} --format n", ["numpy"]),
+        ("nin-exp export {id} --o", ["--output"]),
+        ("nin-exp explain {id} x.png --format s", ["svg"]),
         ("nin-exp evaluate {id} --split t", ["test", "train"]),
         ("nin-exp evaluate {id} dataset=sv", ["dataset=svhn"]),
         ("nin-exp evaluate {id} data_", ["data_dir="]),
         ("nin-exp explain {id} nowhere/x", []),
-        ("nin-exp expl", ["explain"]),
+        ("nin-exp exp", ["explain", "export"]),
     ],
 )
 def test_completion(copied, photos, monkeypatch, line, expected) -> None:

@@ -20,7 +20,7 @@ The test split was read once at the end of training; reading it again needs --ag
 directory (evaluations.json). Another data set must have the run's class names."""
 _EPILOG = """examples:
   nin-exp evaluate runs/photos/3f2a
-  nin-exp evaluate 3f2a --split test dataset=svhn
+  nin-exp evaluate 3f2a --split test --dataset svhn
   nin-exp evaluate 3f2a dataset.source=where/the/data/are/now"""
 
 
@@ -29,12 +29,14 @@ def run(arguments: Sequence[str]) -> int:
     parser = make_parser("evaluate", _DESCRIPTION, _EPILOG)
     add_run_flags(parser)
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="dataset=, dataset.KEY= and data_dir=")
+    parser.add_argument("--dataset", metavar="NAME", help="another data set with the run's classes (as dataset=NAME)")
     parser.add_argument("--split", default="val", metavar="val|train|test", help="which split (default: val)")
     parser.add_argument("--again", action="store_true", help="read a test split that was read before")
     parser.add_argument("--config-dir", metavar="DIR", help="a folder of your own options, laid out as conf/")
     args = parser.parse(arguments)
+    overrides = [*([] if args.dataset is None else [f"dataset={args.dataset}"]), *args.overrides]
     trained = open_run(args)
-    result = trained.evaluate(args.split, args.overrides, again=args.again, config_dir=args.config_dir)
+    result = trained.evaluate(args.split, overrides, again=args.again, config_dir=args.config_dir)
     for note in result.notes:
         print(f"nin-exp: note: {note}", file=sys.stderr)
     if args.json:

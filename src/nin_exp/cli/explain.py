@@ -14,7 +14,8 @@ from nin_exp.errors import ConfigError
 
 if TYPE_CHECKING:
     from nin_exp.inference.explain import Explanation
-    from nin_exp.inference.predict import Unreadable
+    from nin_exp.inference.prediction import Unreadable
+    from nin_exp.inference.save import PictureFormat
 
 _DESCRIPTION = """Show where a run sees a class.
 
@@ -25,6 +26,7 @@ _EPILOG = """examples:
   nin-exp explain runs/photos/3f2a seven.png holiday/ --out pictures/
   nin-exp explain 3f2a cat.png --class dog --out pictures/"""
 _DEFAULT_LIMIT = 100
+_FORMATS: dict[str, tuple[PictureFormat, ...]] = {"png": ("png",), "svg": ("svg",), "both": ("png", "svg")}
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -39,11 +41,12 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--limit", type=int, default=_DEFAULT_LIMIT, metavar="N", help="at most so many images (default: 100)"
     )
+    parser.add_argument("--format", choices=list(_FORMATS), default="png", help="of the pictures (default: png)")
     args = parser.parse(arguments)
     limit = positive("--limit", args.limit)
     trained = open_run(args)
     from nin_exp.inference.files import image_files
-    from nin_exp.inference.predict import Unreadable
+    from nin_exp.inference.prediction import Unreadable
     from nin_exp.inference.save import save_explanations
 
     images = image_files(args.images, sys.stdin.buffer)
@@ -55,7 +58,8 @@ def run(arguments: Sequence[str]) -> int:
         if isinstance(result, Unreadable):
             print(f"nin-exp: {result.name}: {result.reason}", file=sys.stderr)
     good = [result for result in results if not isinstance(result, Unreadable)]
-    written = save_explanations(Path(args.out).expanduser(), trained, good) if good else []
+    formats = _FORMATS[args.format]
+    written = save_explanations(Path(args.out).expanduser(), trained, good, formats) if good else []
     if args.json:
         print(json.dumps([_as_json(result) for result in results], indent=1))
     else:
@@ -66,7 +70,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _as_json(result: Explanation | Unreadable) -> dict[str, Any]:
-    from nin_exp.inference.predict import Unreadable
+    from nin_exp.inference.prediction import Unreadable
 
     if isinstance(result, Unreadable):
         return {"image": result.name, "error": result.reason}

@@ -14,20 +14,21 @@ from nin_exp.cli.flags import Parser, is_terminal, make_parser
 from nin_exp.errors import EXIT_DONE, ConfigError, DataError
 
 if TYPE_CHECKING:
-    from nin_exp.inference.predict import Prediction, Unreadable
+    from nin_exp.inference.prediction import Prediction, Unreadable
 
-_DESCRIPTION = """Say which class each image is of.
+_DESCRIPTION = """Say which class each image is of. RUN may also be a file of `nin-exp export`, such as model.onnx.
 
 Images are prepared as the run prepared its own: any size, mode and common format will do. An image that cannot be
 read is named, the others go on, and the exit code is 3."""
 _EPILOG = """examples:
   nin-exp predict runs/photos/3f2a seven.png holiday/
   nin-exp predict 3f2a holiday/ --csv classes.csv --save pictures/
+  nin-exp predict 3f2a9c0d4e5f.onnx holiday/
   find . -name '*.jpg' | nin-exp predict 3f2a -"""
 _DEFAULT_TOP = 3
 
 
-def add_run_flags(parser: Parser) -> None:
+def add_run_flags(parser: Parser, *, has_device: bool = True) -> None:
     """Which run, with which weights, where."""
     parser.add_argument("run", metavar="RUN", help="a run directory, its checkpoint, a job id or the start of one")
     parser.add_argument("--runs-dir", default="runs", metavar="PATH", help="where studies lie")
@@ -37,7 +38,8 @@ def add_run_flags(parser: Parser) -> None:
         default="selected",
         help="selected (those of the run's metrics), or another checkpoint that was kept",
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    if has_device:
+        parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument(
         "--allow-package", action="append", default=[], metavar="PKG", help="trust classes of this package"
     )
@@ -60,6 +62,18 @@ def open_run(args: Any) -> Any:
     return trained
 
 
+def _open_model(args: Any) -> Any:
+    """The run of the parsed flags, or an exported file."""
+    if Path(args.run).suffix != ".onnx":
+        return open_run(args)
+    for flag, given in (("--save", args.save is not None), ("--weights", args.weights != "selected")):
+        if given:
+            raise ConfigError(f"{flag} needs a run, got the exported file '{args.run}'; give the run directory")
+    from nin_exp.inference.exported import load_onnx
+
+    return load_onnx(args.run, device=args.device)
+
+
 def positive(name: str, value: int) -> int:
     """The value of a flag that counts something."""
     if value < 1:
@@ -77,9 +91,9 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--save", metavar="DIR", help="save each picture with the map of its class laid over it")
     args = parser.parse(arguments)
     top = positive("--top", args.top)
-    trained = open_run(args)
+    trained = _open_model(args)
     from nin_exp.inference.files import image_files
-    from nin_exp.inference.predict import Unreadable
+    from nin_exp.inference.prediction import Unreadable
 
     images = image_files(args.images, sys.stdin.buffer)
     results = []
@@ -100,7 +114,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def exit_code(results: Sequence[Any]) -> int:
     """0, or 3 with a closing line when some images could not be read."""
-    from nin_exp.inference.predict import Unreadable
+    from nin_exp.inference.prediction import Unreadable
 
     broken = sum(isinstance(result, Unreadable) for result in results)
     if not broken:
@@ -122,7 +136,7 @@ def with_progress(results: Iterator[Any], total: int) -> Iterator[Any]:
 
 def as_json(result: Prediction | Unreadable, top: int) -> dict[str, Any]:
     """One entry of ``--json``."""
-    from nin_exp.inference.predict import Unreadable
+    from nin_exp.inference.prediction import Unreadable
 
     if isinstance(result, Unreadable):
         return {"image": result.name, "error": result.reason}
@@ -135,7 +149,7 @@ def as_json(result: Prediction | Unreadable, top: int) -> dict[str, Any]:
 
 
 def _print_table(results: Sequence[Prediction | Unreadable], top: int) -> None:
-    from nin_exp.inference.predict import Unreadable
+    from nin_exp.inference.prediction import Unreadable
 
     rows = []
     for result in results:
@@ -150,7 +164,7 @@ def _print_table(results: Sequence[Prediction | Unreadable], top: int) -> None:
 
 
 def _write_csv(target: str, results: Sequence[Prediction | Unreadable], class_names: Sequence[str]) -> None:
-    from nin_exp.inference.predict import Unreadable
+    from nin_exp.inference.prediction import Unreadable
     from nin_exp.records.files import write_text
 
     text = io.StringIO()
@@ -169,7 +183,7 @@ def _write_csv(target: str, results: Sequence[Prediction | Unreadable], class_na
 
 
 def _save(trained: Any, images: Sequence[Any], results: Sequence[Prediction | Unreadable], folder: Path) -> None:
-    from nin_exp.inference.predict import Unreadable
+    from nin_exp.inference.prediction import Unreadable
     from nin_exp.inference.save import save_pictures
 
     good = [image for image, result in zip(images, results, strict=True) if not isinstance(result, Unreadable)]

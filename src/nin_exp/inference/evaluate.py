@@ -101,7 +101,7 @@ def evaluate(run: TrainedRun, choice: DataChoice, split: Split, *, again: bool) 
     arrays = _conform(arrays, run.input_spec.image_spec)
     loader = predictor.loader(ImageArrays(arrays.images, labels[arrays.labels]))
     predictions = predict(predictor.network, loader, autocast_dtype=predictor.autocast_dtype)
-    scores = metrics(predictions, split)
+    scores = metrics(predictions, split) | _scaled(run, predictions, split)
     if split == "test":
         log.add(data.fingerprint, choice, scores, len(arrays), weights=run.weights, again=again)
     confusion = _confusion(predictions)
@@ -116,6 +116,16 @@ def evaluate(run: TrainedRun, choice: DataChoice, split: Split, *, again: bool) 
         labels=predictions.labels.numpy(),
         notes=tuple(_notes(run, data.fingerprint, split, choice)),
     )
+
+
+def _scaled(run: TrainedRun, predictions: Predictions, split: Split) -> dict[str, float]:
+    """The test's calibration at the temperature that the run found on its validation split."""
+    name = "val/temperature"
+    if split != "test" or run.weights != "selected" or name not in run.record.metrics:
+        return {}
+    logits = predictions.logits.double() / run.record.metrics[name]
+    scaled = metrics(Predictions(logits, predictions.labels), split)
+    return {"test/nll_scaled": scaled["test/nll"], "test/ece_scaled": scaled["test/ece"]}
 
 
 def _notes(run: TrainedRun, fingerprint: str, split: Split, choice: DataChoice) -> list[str]:

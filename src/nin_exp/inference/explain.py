@@ -22,7 +22,8 @@ from nin_exp.inference.maps import (
     grad_cam,
     has_cam,
 )
-from nin_exp.inference.predict import Prediction, Predictor, Unreadable
+from nin_exp.inference.predict import Predictor
+from nin_exp.inference.prediction import Prediction, Unreadable
 
 MapKind = Literal["cam", "grad_cam"]
 

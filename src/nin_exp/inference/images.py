@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard, Union, cast
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image
 
 from nin_exp.contracts.data import ImageSpec
@@ -19,12 +19,21 @@ from nin_exp.data.images import UnreadableImageError, as_shown, read_image
 from nin_exp.errors import DataError
 from nin_exp.inference.files import folder_images
 
+if TYPE_CHECKING:
+    import torch
+
 Levels = npt.NDArray[np.uint8]
-OneImage = str | os.PathLike[str] | Image.Image | npt.NDArray[Any] | torch.Tensor
+OneImage = Union[str, os.PathLike[str], Image.Image, npt.NDArray[Any], "torch.Tensor"]
 ImageInput = OneImage | Iterable[OneImage]
 """A path (a file or a folder), a Pillow image, an array ``(H, W[, C])``, a tensor ``(C, H, W)``; a batch; or many."""
 
 _CHANNELS_LAST = (1, 2, 3, 4)
+
+
+def _is_tensor(value: object) -> TypeGuard[torch.Tensor]:
+    """Whether it is a tensor; without torch loaded nothing is, and exported models are used without it."""
+    torch_module = sys.modules.get("torch")
+    return torch_module is not None and isinstance(value, torch_module.Tensor)
 
 
 def each_image(images: ImageInput, channels: int) -> Iterator[OneImage]:
@@ -36,7 +45,7 @@ def each_image(images: ImageInput, channels: int) -> Iterator[OneImage]:
     if isinstance(images, np.ndarray):
         is_batch = images.ndim == 4 or (images.ndim == 3 and images.shape[2] not in (*_CHANNELS_LAST, channels))
         yield from images if is_batch else [images]
-    elif isinstance(images, torch.Tensor):
+    elif _is_tensor(images):
         yield from images if images.ndim == 4 else [images]
     elif isinstance(images, str | os.PathLike):
         path = Path(images).expanduser()
@@ -66,7 +75,7 @@ def read_levels(image: OneImage, channels: int, name: str) -> Levels:
     if isinstance(image, str | os.PathLike):
         return read_image(Path(image).expanduser(), channels=_convertible(channels, name), image_size=None)
     try:
-        if isinstance(image, torch.Tensor):
+        if _is_tensor(image):
             image = _from_tensor(image)
         if isinstance(image, np.ndarray):
             levels = _array_levels(image)
@@ -105,7 +114,7 @@ def fit(levels: Levels, spec: ImageSpec) -> Levels:
 
 def to_rgb(image: OneImage, name: str) -> Levels:
     """uint8 ``(H, W, 3)`` to look at; of images with other numbers of channels the first three, or the first."""
-    if isinstance(image, torch.Tensor):
+    if _is_tensor(image):
         image = _from_tensor(image)
     if isinstance(image, np.ndarray):
         levels = _array_levels(image)
@@ -124,7 +133,7 @@ def _convertible(channels: int, name: str) -> Literal[1, 3]:
 
 def _from_tensor(tensor: torch.Tensor) -> npt.NDArray[Any]:
     tensor = tensor.detach().cpu()
-    if tensor.dtype in (torch.bfloat16, torch.float16):
+    if str(tensor.dtype) in ("torch.bfloat16", "torch.float16"):
         tensor = tensor.float()
     if tensor.ndim not in (2, 3):
         raise UnreadableImageError(f"a tensor must be (C, H, W), (H, W) or (N, C, H, W), got {tuple(tensor.shape)}")

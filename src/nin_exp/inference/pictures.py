@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -50,34 +51,52 @@ def heat_map(values: FloatMap, width: int, height: int) -> Image.Image:
     return Image.fromarray(_COLOURS[np.rint(large * 255).astype(int)].astype(np.uint8))
 
 
-def overlay(image: Levels, values: FloatMap, box: Box | None, side: int) -> Image.Image:
-    """The image with a map laid over it, more opaque where the map is higher, and a box.
+def overlay(image: Levels, values: FloatMap, side: int) -> Image.Image:
+    """The image with a map laid over it, more opaque where the map is higher.
 
     Args:
         values: a scaled map, of any size.
-        box: in pixels of ``image``.
     """
     picture = magnified(image, side)
     heat = np.clip(enlarge(values, picture.width, picture.height), 0, 1)[:, :, None]
     below = np.asarray(picture.convert("L").convert("RGB"), dtype=np.float32) * 0.5 + np.asarray(picture) * 0.5
     colours = np.asarray(heat_map(values, picture.width, picture.height), dtype=np.float32)
     opacity = _OPACITY * np.sqrt(heat)
-    mixed = Image.fromarray(np.rint(below * (1 - opacity) + colours * opacity).astype(np.uint8))
-    if box is not None:
-        _draw_box(mixed, box, image.shape[1], image.shape[0])
-    return mixed
+    return Image.fromarray(np.rint(below * (1 - opacity) + colours * opacity).astype(np.uint8))
 
 
-def _draw_box(picture: Image.Image, box: Box, width: int, height: int) -> None:
+def placed_box(box: Box, width: int, height: int, picture: Image.Image) -> Box:
+    """A box in pixels of an image ``(height, width)``, in pixels of its picture: corners, the last ones inclusive."""
     across, down = picture.width / width, picture.height / height
     left, top, right, bottom = box
-    corners = (
+    return (
         round(left * across),
         round(top * down),
         max(round(left * across), round(right * across) - 1),
         max(round(top * down), round(bottom * down) - 1),
     )
-    ImageDraw.Draw(picture).rectangle(corners, outline=_BOX, width=2)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One picture of a sheet.
+
+    Args:
+        picture: at most ``CELL`` pixels wide and high.
+        box: its corners in pixels of the picture, drawn over it; None for none.
+    """
+
+    picture: Image.Image
+    caption: str
+    is_bold: bool = False
+    box: Box | None = None
+
+    def drawn(self) -> Image.Image:
+        """The picture with its box and caption."""
+        picture = self.picture.copy()
+        if self.box is not None:
+            ImageDraw.Draw(picture).rectangle(self.box, outline=_BOX, width=2)
+        return captioned(picture, self.caption, bold=self.is_bold)
 
 
 def captioned(picture: Image.Image, caption: str, *, bold: bool = False) -> Image.Image:

@@ -18,11 +18,16 @@ from nin_exp.records.index import find_run
 from nin_exp.records.record import Record
 
 if TYPE_CHECKING:
+    import pandas
+
     from nin_exp.contracts.model import Network
     from nin_exp.inference.evaluate import Evaluation, Split
     from nin_exp.inference.explain import Explanation
+    from nin_exp.inference.export.formats import Format
     from nin_exp.inference.images import ImageInput
-    from nin_exp.inference.predict import Prediction, Predictor, Unreadable
+    from nin_exp.inference.predict import Predictor
+    from nin_exp.inference.prediction import Prediction, Unreadable
+    from nin_exp.inference.save import PictureFormat
 
 Result = TypeVar("Result")
 SPLITS = ("val", "train", "test")
@@ -60,6 +65,8 @@ def load_run(
     if weights not in ("selected", "best", "last"):
         raise ConfigError(f"weights must be selected, best or last, got '{weights}'")
     given = Path(path).expanduser()
+    if given.suffix == ".onnx" and given.is_file():
+        raise ConfigError(f"{given} is an exported model; open it with nin_exp.load_onnx, or give its run")
     if given.suffix == ".ckpt" and given.parent.name == "checkpoints":
         if not given.is_file():
             raise ConfigError(f"{given} is not there; give a run directory")
@@ -97,7 +104,7 @@ class TrainedRun:
         self.config = config
         self.weights: Weights = weights
         self._device = device
-        self._allowed_packages = (*TRUSTED, *allowed_packages)
+        self.allowed_packages = (*TRUSTED, *allowed_packages)
 
     def __repr__(self) -> str:
         record = self.record
@@ -109,36 +116,29 @@ class TrainedRun:
         return dict(self.record.metrics)
 
     @cached_property
-    def history(self) -> list[dict[str, float]]:
-        """A row an epoch, as ``metrics.csv`` holds them; empty for a run of no epoch.
+    def history(self) -> pandas.DataFrame:
+        """A row an epoch, with the epoch as its index, as ``metrics.csv`` holds them; empty for a run of no epoch.
 
         Raises:
             IntegrityError: the file cannot be read.
         """
+        import pandas
+
         path = self.path / "metrics.csv"
         if self.record.epochs == 0:
-            return []
+            columns = ["epoch", "train/loss", "train/acc", "val/loss", "val/acc", "lr"]
+            return pandas.DataFrame(columns=columns, dtype=float).astype({"epoch": int}).set_index("epoch")
         try:
             with path.open(encoding="utf-8", newline="") as file:
                 rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
-        except (OSError, ValueError, TypeError) as error:
+            epochs = pandas.Index([int(row.pop("epoch")) for row in rows], name="epoch")
+        except (OSError, ValueError, TypeError, KeyError) as error:
             raise IntegrityError(
                 f"{path} must be a table of numbers, but cannot be read; train the run again"
             ) from error
-        return [{**row, "epoch": int(row["epoch"])} for row in rows]
-
-    def history_frame(self) -> Any:
-        """The history as a pandas DataFrame, with the epoch as its index; needs pandas.
-
-        Raises:
-            ConfigError: pandas is not installed.
-        """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ConfigError("history_frame needs pandas: pip install pandas; or use .history, a list") from error
-        columns = ["epoch", "train/loss", "train/acc", "val/loss", "val/acc", "lr"]
-        return pandas.DataFrame(self.history, columns=None if self.history else columns).set_index("epoch")
+        if not rows:
+            raise IntegrityError(f"{path} must be a table of numbers, but is empty; train the run again")
+        return pandas.DataFrame(rows, index=epochs)
 
     @cached_property
     def input_spec(self) -> InputSpec:
@@ -169,8 +169,13 @@ class TrainedRun:
             self.input_spec,
             weights=self.weights,
             device=str(self.device),
-            allowed_packages=self._allowed_packages,
+            allowed_packages=self.allowed_packages,
         )
+
+    @property
+    def model(self) -> Network:
+        """The same as ``network``."""
+        return self.network
 
     @cached_property
     def predictor(self) -> Predictor:
@@ -235,7 +240,7 @@ class TrainedRun:
 
         if split not in SPLITS:
             raise ConfigError(f"split must be val, train or test, got '{split}'.{nearest(split, SPLITS)}")
-        composer = Composer(resolve_config_dirs(config_dir), self._allowed_packages)
+        composer = Composer(resolve_config_dirs(config_dir), self.allowed_packages)
         choice = choose_data(self.config, self.input_spec.image_spec, overrides, composer)
         from nin_exp.inference.evaluate import evaluate
 
@@ -254,15 +259,55 @@ class TrainedRun:
         """
         return [_readable(result) for result in self.explain_each(images, class_name)]
 
+    def save_explanations(
+        self,
+        folder: str | os.PathLike[str],
+        explanations: Sequence[Explanation],
+        formats: Sequence[PictureFormat] = ("png",),
+    ) -> list[Path]:
+        """Write what ``nin-exp explain`` writes: a picture an image, the sheet of class maps, the filters.
+
+        Args:
+            explanations: of ``explain``.
+            formats: ``png``, ``svg`` or both.
+
+        Raises:
+            StorageError: the folder cannot be written.
+        """
+        from nin_exp.inference.save import save_explanations
+
+        return save_explanations(Path(folder).expanduser(), self, explanations, formats)
+
     def explain_each(self, images: ImageInput, class_name: str | None = None) -> Iterator[Explanation | Unreadable]:
         """As ``explain``, one after the other; images that cannot be read give an ``Unreadable`` in their place."""
         from nin_exp.inference.explain import explain_each
 
         return explain_each(self.predictor, images, class_name)
 
+    def export(
+        self,
+        format: Format = "onnx",
+        output: str | os.PathLike[str] | None = None,
+    ) -> Path:
+        """Write the network for use elsewhere, with a model card beside it; returns the file.
+
+        Args:
+            format: ``onnx`` or ``torch`` (programs that prepare their images), ``safetensors`` or ``numpy`` (weights).
+            output: a file or a folder; None for ``export`` in the run's folder.
+
+        Raises:
+            ConfigError: the format is unknown, or the network has no such form.
+            IntegrityError: the run's weights were not kept, or are damaged.
+            RefusedError: the file would not say what the run says.
+            StorageError: the files cannot be written.
+        """
+        from nin_exp.inference.export.write import export_run
+
+        return export_run(self, format, output).model
+
 
 def _readable(result: Result | Unreadable) -> Result:
-    from nin_exp.inference.predict import Unreadable
+    from nin_exp.inference.prediction import Unreadable
 
     if isinstance(result, Unreadable):
         raise DataError(f"{result.name}: {result.reason}")

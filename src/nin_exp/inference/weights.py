@@ -25,7 +25,7 @@ CHECKPOINTS = {"best": Path("checkpoints", "best.ckpt"), "last": Path("checkpoin
 
 
 def read_config(run_dir: Path, allowed_packages: tuple[str, ...]) -> ExperimentConfig:
-    """Read and check ``config.yaml``; without torch.
+    """Read and check ``config.yaml``, also of a run that an older version made; without torch.
 
     Raises:
         IntegrityError: the file is missing or no configuration of this version.
@@ -38,12 +38,17 @@ def read_config(run_dir: Path, allowed_packages: tuple[str, ...]) -> ExperimentC
         raise IntegrityError(f"{path} must be the run's configuration, but cannot be read; train it again") from error
     if not isinstance(values, dict):
         raise IntegrityError(f"{path} must be the run's configuration, got {type(values).__name__}; train it again")
+    loggers, values = values.get("logger") or {}, {**values, "logger": {}}  # not built here; secrets were redacted
     try:
-        # Loggers are not built here, and their secrets were redacted.
-        config = checked_config({**values, "logger": {}}, allowed_packages)
+        return replace(checked_config(values, allowed_packages), logger=loggers)
+    except ConfigError:
+        pass
+    from nin_exp.inference.older import completed  # composes, which takes its time
+
+    try:
+        return replace(checked_config(completed(values), allowed_packages), logger=loggers)
     except ConfigError as error:
         raise IntegrityError(f"{path} does not fit this version of nin-exp: {error}; train the run again") from error
-    return replace(config, logger=values.get("logger") or {})
 
 
 def load_network(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from nin_exp.ranges import (
     DropRate,
@@ -17,6 +17,7 @@ from nin_exp.ranges import (
     OpenFraction,
     PositiveFloat,
     PositiveInt,
+    Range,
 )
 
 Node = dict[str, Any]
@@ -43,6 +44,13 @@ class TrainerConfig:
     label_smoothing: DropRate
     clip_norm: PositiveFloat | None
     deterministic: bool
+    accumulate: PositiveInt
+    ema_decay: OpenFraction | None
+    compile: bool
+    stop_above: OpenFraction | None
+    limit_batches: PositiveInt | None
+    overfit_batches: PositiveInt | None
+    profile: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,16 +71,27 @@ class CheckpointConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
-    """What is kept from the evaluated splits."""
+    """What is measured and kept of a trained run. All of it names the run: one measured less is another."""
 
+    level: Literal["validation", "basic", "full"]
     panel: NonNegativeInt
+    full_images: PositiveInt
+    target_acc: OpenFraction | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepConfig:
-    """What a preset sweeps over; the same key on the command line replaces it."""
+    """What a preset or a named sweep goes over; the same key on the command line replaces it.
+
+    Args:
+        params: key to values in Hydra's sweep syntax.
+        zip: lists of swept keys that advance together.
+        exclude: lists of ``key=value``; a job that fits all of one list is left out.
+    """
 
     params: dict[str, str]
+    zip: list[list[str]]
+    exclude: list[list[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,12 +107,39 @@ class CompareConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TuneConfig:
+    """How a space is searched; every arm of a comparison gets the same budget.
+
+    Args:
+        trials: of each arm.
+        objectives: metrics of the validation or training split, or costs of a record such as ``params_total``.
+        startup_trials: drawn at random before the sampler learns, and run to the end before the pruner prunes.
+        warmup_epochs: no trial is pruned before it.
+        reduction_factor: of asha and hyperband: one trial in so many goes on.
+        p_threshold: of wilcoxon: a trial is pruned when it is worse than the best one over the seeds so far.
+        storage: an RDB URL of Optuna's; None for SQLite in the study's folder.
+    """
+
+    trials: PositiveInt
+    objectives: list[str]
+    sampler: Literal["tpe", "random", "grid", "cmaes", "gp"]
+    sampler_seed: NonNegativeInt
+    startup_trials: NonNegativeInt
+    pruner: Literal["none", "median", "asha", "hyperband", "wilcoxon"]
+    warmup_epochs: PositiveInt
+    reduction_factor: Annotated[int, Range(ge=2)]
+    p_threshold: OpenFraction
+    storage: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExecutorConfig:
     """Where jobs run."""
 
     kind: Literal["inline", "local"]
     workers: PositiveInt | None
-    gpus_per_job: PositiveInt
+    gpus: list[int | str] | None
+    gpus_per_job: PositiveFloat
     start_method: Literal["auto", "forkserver", "spawn"]
 
 
@@ -123,6 +169,7 @@ class ExperimentConfig:
     evaluation: EvaluationConfig
     sweep: SweepConfig
     compare: CompareConfig
+    tune: TuneConfig
     logger: dict[str, Any]
     executor: ExecutorConfig
     choices: dict[str, Any]  # the option chosen in each group, added by compose
@@ -152,6 +199,7 @@ VOLATILE_KEYS = (
     "seeds",
     "sweep",
     "compare",
+    "tune",
     "logger",
     "executor",
     "checkpoint",
@@ -166,6 +214,21 @@ def rule_violations(config: ExperimentConfig) -> list[str]:
     trainer = config.trainer
     if trainer.precision == "16-mixed" and trainer.accelerator == "cpu":
         problems.append("trainer.precision=16-mixed needs a GPU, got trainer.accelerator=cpu; use precision=32")
+    if config.executor.gpus_per_job > 1 and config.executor.gpus_per_job != int(config.executor.gpus_per_job):
+        problems.append(
+            f"executor.gpus_per_job must be whole above 1, got {config.executor.gpus_per_job:g}; "
+            "a share of one GPU is below 1, such as 0.5"
+        )
+    if trainer.accumulate > trainer.batch_size:
+        problems.append(
+            f"trainer.accumulate must be at most trainer.batch_size ({trainer.batch_size}), got {trainer.accumulate}; "
+            "it splits each batch"
+        )
+    if trainer.limit_batches is not None and trainer.overfit_batches is not None:
+        problems.append(
+            "trainer.limit_batches must be null with trainer.overfit_batches, "
+            f"got {trainer.limit_batches} and {trainer.overfit_batches}; set one of them"
+        )
     if config.study is not None and not _is_folder_name(config.study):
         problems.append(
             "study must be a plain folder name of at most 120 bytes (no /, no leading dot or dash), "

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from nin_exp.cli.complete import candidates
+from nin_exp.cli.main import VERBS
 
 REPO = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "torchvision", "pytorch_lightning", "wandb", "sklearn")
@@ -21,6 +22,13 @@ COMMANDS = [
     ["train", "--cfg", "job", "--resolve"],
     ["train", "--dry-run"],
     ["compare", "head=gap,fc", "seeds=3", "--dry-run"],
+    ["train", "-m", "sweep=pooling", "--dry-run"],
+    ["tune", "--help"],
+    ["tune", "--cfg", "job"],
+    ["best", "--help"],
+    ["diff", "--help"],
+    ["cancel", "--help"],
+    ["report", "--help"],
     ["ls"],
     ["completion", "bash"],
     ["__complete", "nin-exp train hea"],
@@ -56,6 +64,15 @@ def test_no_heavy_import(arguments: list[str], tmp_path: Path) -> None:
         ("nin-exp train optimizer=adam optimizer.bet", ["optimizer.beta1=", "optimizer.beta2="]),
         ("nin-exp compare --dry", ["--dry-run"]),
         ("nin-exp completion z", ["zsh"]),
+        ("nin-exp be", ["bench", "best"] if "bench" in VERBS else ["best"]),
+        ("nin-exp can", ["cancel"]),
+        ("nin-exp train sweep=op", ["sweep=optimizers"]),
+        ("nin-exp train --fr", ["--from"]),
+        ("nin-exp train -m --max", ["--max-failures"]),
+        ("nin-exp compare --tu", ["--tuned"]),
+        ("nin-exp tune tune.pr", ["tune.pruner="]),
+        ("nin-exp tune --st", []),
+        ("nin-exp best --sel", ["--select-on-test"]),
         ("nin-exp nothing x", []),
     ],
 )

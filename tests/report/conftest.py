@@ -281,3 +281,67 @@ def study_of_payloads(tmp_path: Path) -> Path:
         edit=lambda record: poison(record, record.arm) if record.arm in PAYLOADS else record,
     )
     return study_dir
+
+
+def add_examples(study_dir: Path, *, num_examples: int = 120, num_classes: int = 3, panel: int = 24) -> Path:
+    """Add predictions, class maps, panels and measures of changed images to a study that was written.
+
+    ``gap`` is right on all examples but every tenth; every other arm errs on another tenth too, so that the arms
+    disagree on known images.
+    """
+    plan = Study.read(study_dir)
+    rng = np.random.default_rng(3)
+    labels = np.arange(num_examples) % num_classes
+    for job in plan.jobs:
+        run_dir = study_dir / job.job_id
+        if not (run_dir / "record.json").is_file():
+            continue
+        record = Record.read(run_dir)
+        fingerprint = f"{record.dataset.encode().hex():0<16}"[:16]
+        names = [f"class {number}" for number in range(num_classes)]
+        replace(record, data={**record.data, "fingerprint": fingerprint, "class_names": names}).write(run_dir)
+        wrong = np.arange(num_examples) % 10 == 0
+        if job.arm not in ("gap", ""):
+            wrong |= np.arange(num_examples) % 10 == 5
+        wrong ^= rng.random(num_examples) < 0.02
+        answers = np.where(wrong, (labels + 1) % num_classes, labels)
+        logits = rng.normal(0, 0.1, (num_examples, num_classes))
+        logits[np.arange(num_examples), answers] += 2
+        np.savez(run_dir / "predictions.npz", test_logits=logits.astype(np.float32), test_labels=labels)
+        indices = np.arange(panel) * num_examples // panel
+        maps = rng.normal(0, 1, (panel, num_classes, 4, 4)).astype(np.float16)
+        np.savez(run_dir / "class_maps.npz", indices=indices, maps=maps, labels=labels[indices])
+        panels = study_dir / "panels"
+        panels.mkdir(exist_ok=True)
+        images = np.random.default_rng(1).integers(0, 256, (panel, 12, 12, 1), dtype=np.uint8)
+        np.savez(panels / f"{fingerprint}-0123.npz", images=images, indices=indices, labels=labels[indices])
+        (run_dir / "evaluation.json").write_text(json.dumps(EVALUATION))
+    return study_dir
+
+
+EVALUATION = {
+    "schema_version": 1,
+    "num_images": 120,
+    "shift": {"pixels": [0, 1, 2], "acc": [0.9, 0.8, 0.7], "consistency": [1.0, 0.9, 0.8]},
+    "resize": {"side": [6, 12, 24], "acc": [None, 0.9, 0.6]},
+    "corruptions": {"contrast": {"severity": [1, 3, 5], "acc": [0.85, 0.6, 0.3]}},
+    "localisation": {"best": "cam", "cam": {"pointing_acc": 0.5, "box_energy": 0.4, "box_iou": 0.3}, "box_area": 0.2},
+}
+
+
+@pytest.fixture
+def example_writer() -> Callable[..., Path]:
+    """``write_study`` and then ``add_examples``."""
+
+    def write(study_dir: Path, **settings: object) -> Path:
+        return add_examples(write_study(study_dir, **settings))  # type: ignore[arg-type]
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def module_example_writer() -> Callable[..., Path]:
+    def write(study_dir: Path, **settings: object) -> Path:
+        return add_examples(write_study(study_dir, **settings))  # type: ignore[arg-type]
+
+    return write

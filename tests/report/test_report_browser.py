@@ -236,3 +236,35 @@ def test_payloads_stay_inert(visit: Opener, study_of_payloads: Path) -> None:
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= 390
     assert [url for url in seen.requests if not url.startswith("file:")] == []
     assert seen.errors == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_fault(visit: Opener, module_example_writer: Writer, tmp_path: Path, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    html = build_report(module_example_writer(tmp_path / "s", arms=("gap", "fc", "fc_dropout"), seeds=3)).html
+    seen = visit(html, color_scheme=scheme, viewport={"width": 1280, "height": 900}, bypass_csp=True)
+    draw_all(seen.page)
+    seen.page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    violations = axe.Axe().run(seen.page).response["violations"]
+    found = {
+        v["id"]: [n["target"] for n in v["nodes"]][:3] for v in violations if v["impact"] in ("serious", "critical")
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_pictures_load_and_do_not_widen_the_page(
+    visit: Opener, module_example_writer: Writer, tmp_path: Path, width: int
+) -> None:
+    html = build_report(module_example_writer(tmp_path / "s", seeds=3)).html
+    seen = visit(html, viewport={"width": width, "height": 844}, has_touch=width < 500, is_mobile=width < 500)
+    draw_all(seen.page)
+    pictures = seen.page.locator("main img")
+    assert pictures.count() > 20
+    for picture in pictures.all():
+        picture.scroll_into_view_if_needed()
+    loaded = "[...document.images].every((image) => image.complete && image.naturalWidth > 0)"
+    assert seen.page.evaluate(loaded)
+    assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
+    assert seen.errors == []
+    assert [url for url in seen.requests if not url.startswith(("file:", "data:"))] == []

@@ -164,7 +164,10 @@ def test_only_the_report_folder_changes(study_writer: Writer, tmp_path: Path) ->
     build_report(study_dir)
     after = {path: path.read_bytes() for path in study_dir.rglob("*") if path.is_file()}
     added = sorted(path.relative_to(study_dir).as_posix() for path in after.keys() - before.keys())
-    assert added == ["report/index.html", "report/results.csv", "report/results.json", "report/tables.tex"]
+    figures = [name for name in added if name.startswith("report/figures/") and name.endswith(".svg")]
+    files = ["index.html", "results.csv", "results.json", "summary.md", "tables.tex"]
+    assert [name for name in added if name not in figures] == [f"report/{name}" for name in files]
+    assert len(figures) == 5
     assert all(after[path] == content for path, content in before.items())
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from nin_exp.cli.flags import add_plan_flags, command_line, composer_for, make_parser
+from nin_exp.records.index import find_study
 
 _DESCRIPTION = """Compare arms over blocks and paired seeds, and report the verdict.
 
@@ -13,6 +15,7 @@ lists are blocks, seeds are the inner, paired loop: seeds=8 is 0 ... 7."""
 _EPILOG = """examples:
   nin-exp compare head=gap,fc dataset=mnist,fashion_mnist seeds=8
   nin-exp compare optimizer=sgd,adam compare.by=[optimizer] head=gap,fc seeds=6
+  nin-exp compare --tuned lr seeds=8
 The same command again runs only what is missing; more seeds go on in the same study."""
 
 
@@ -20,6 +23,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run the verb; returns the exit code."""
     parser = make_parser("compare", _DESCRIPTION, _EPILOG)
     add_plan_flags(parser)
+    parser.add_argument("--tuned", metavar="STUDY", help="the best of each arm of a search, on fresh seeds")
+    parser.add_argument("--runs-dir", default="runs", metavar="PATH", help="with --tuned: where studies lie")
     args = parser.parse(arguments)
     composer = composer_for(args)
     if args.cfg is not None:
@@ -27,6 +32,13 @@ def run(arguments: Sequence[str]) -> int:
 
         return print_config(composer, args)
     from nin_exp.cli.run_plan import run_plan
+
+    command = command_line("compare", arguments)
+    if args.tuned is not None:
+        from nin_exp.plan.tuned import plan_tuned
+
+        study_dir = find_study(args.tuned, Path(args.runs_dir).expanduser())
+        return run_plan(plan_tuned(composer, study_dir, args.overrides, command), args)
     from nin_exp.plan.expand import plan_comparison
 
-    return run_plan(plan_comparison(composer, args.overrides, command_line("compare", arguments)), args)
+    return run_plan(plan_comparison(composer, args.overrides, command), args)

@@ -9,40 +9,46 @@ import yaml
 
 from nin_exp.compose.groups import list_groups, shipped_config_dir
 
-_RUN_VERBS = ("train", "compare", "summary")
-_USES_OF_A_RUN = ("evaluate", "predict", "explain")
+_RUN_VERBS = ("train", "compare", "tune", "summary")
+_USES_OF_A_STUDY = ("report", "best", "cancel", "ls")
+_USES_OF_RUNS = ("show", "diff")
+_USES_OF_A_RUN = ("evaluate", "predict", "explain", "export")
 _OF_A_RUN = ("--runs-dir", "--weights", "--device", "--allow-package", "--json", "--debug")
 _VALUES = {
     "--split": ("test", "train", "val"),
+    "--format": ("numpy", "onnx", "safetensors", "torch"),
     "--weights": ("best", "last", "selected"),
     "--device": ("auto", "cpu", "cuda"),
 }
+_TRAINING = (
+    "--dry-run",
+    "--cfg",
+    "--resolve",
+    "--fail-fast",
+    "--max-failures",
+    "--limit",
+    "--config-dir",
+    "--allow-package",
+    "--json",
+    "--debug",
+)
+_PLAN = (*_TRAINING, "--stale", "--retry-failed", "--only")
+_OF_A_STUDY = ("--runs-dir", "--json", "--debug")
 _FLAGS = {
-    "train": (
-        "--multirun",
-        "--dry-run",
-        "--cfg",
-        "--resolve",
-        "--stale",
-        "--retry-failed",
-        "--config-dir",
-        "--json",
-        "--debug",
-    ),
-    "compare": (
-        "--dry-run",
-        "--cfg",
-        "--resolve",
-        "--stale",
-        "--retry-failed",
-        "--config-dir",
-        "--json",
-        "--debug",
-    ),
+    "train": ("--multirun", "--from", "--verify", "--runs-dir", *_PLAN),
+    "compare": ("--tuned", "--runs-dir", *_PLAN),
+    "tune": _TRAINING,
+    "report": ("--out", *_OF_A_STUDY),
+    "best": ("--metric", "--select-on-test", *_OF_A_STUDY),
+    "diff": ("--all", *_OF_A_STUDY),
+    "cancel": _OF_A_STUDY,
+    "ls": _OF_A_STUDY,
+    "show": _OF_A_STUDY,
     "summary": ("--input", "--classes", "--json"),
-    "evaluate": ("--split", "--again", *_OF_A_RUN, "--config-dir"),
+    "evaluate": ("--split", "--dataset", "--again", *_OF_A_RUN, "--config-dir"),
     "predict": ("--top", "--csv", "--save", *_OF_A_RUN),
-    "explain": ("--out", "--class", "--limit", *_OF_A_RUN),
+    "explain": ("--out", "--class", "--limit", "--format", *_OF_A_RUN),
+    "export": ("--format", "--output", "--images", *(flag for flag in _OF_A_RUN if flag != "--device")),
 }
 
 
@@ -72,6 +78,10 @@ def candidates(line: str) -> list[str]:
         return [s for s in ("check", "list", "prepare") if s.startswith(word)]
     if word.startswith("-") and verb in _FLAGS:
         return sorted(f for f in _FLAGS[verb] if f.startswith(word))
+    if words[-1] == "--from" or verb in _USES_OF_RUNS:
+        return sorted({*_runs(word), *_paths(word)})
+    if words[-1] == "--tuned" or verb in _USES_OF_A_STUDY:
+        return sorted({*_studies(word), *_paths(word)})
     if verb in _USES_OF_A_RUN:
         return _of_a_run(verb, words[2:], word)
     if verb not in _RUN_VERBS:
@@ -90,8 +100,9 @@ def candidates(line: str) -> list[str]:
 def _of_a_run(verb: str, words: list[str], word: str) -> list[str]:
     """Runs first, then what the verb uses: files for pictures, data for ``evaluate``."""
     if words and words[-1] in _VALUES:
-        return [value for value in _VALUES[words[-1]] if value.startswith(word)]
-    if words and words[-1] in ("--csv", "--save", "--out", "--runs-dir", "--config-dir"):
+        is_picture = verb == "explain" and words[-1] == "--format"
+        return [v for v in (("both", "png", "svg") if is_picture else _VALUES[words[-1]]) if v.startswith(word)]
+    if words and words[-1] in ("--csv", "--save", "--out", "--output", "--images", "--runs-dir", "--config-dir"):
         return _paths(word)
     if not any(not w.startswith("-") and "=" not in w for w in words):
         return sorted({*_runs(word), *_paths(word)})
@@ -105,6 +116,11 @@ def _of_a_run(verb: str, words: list[str], word: str) -> list[str]:
             if option.startswith(value)
         ]
     return [k for k in ("data_dir=", "dataset.source=", "dataset=") if k.startswith(word)]
+
+
+def _studies(word: str) -> list[str]:
+    """Studies below ``runs`` that start so."""
+    return sorted(p.parent.name for p in Path("runs").glob("*/study.json") if p.parent.name.startswith(word))
 
 
 def _runs(word: str) -> list[str]:

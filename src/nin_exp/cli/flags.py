@@ -58,7 +58,7 @@ def add_config_flags(parser: Parser) -> None:
     )
 
 
-def add_plan_flags(parser: Parser) -> None:
+def add_training_flags(parser: Parser) -> None:
     """Flags of verbs that train."""
     add_config_flags(parser)
     parser.add_argument("-c", "--cfg", choices=["job"], help="print the composed configuration and stop")
@@ -69,12 +69,34 @@ def add_plan_flags(parser: Parser) -> None:
         metavar="[=build]",
         help="show the plan and stop; --dry-run=build also builds each distinct model",
     )
+    parser.add_argument("--fail-fast", action="store_true", help="stop at the first failure: --max-failures 1")
+    parser.add_argument("--max-failures", type=_count, metavar="N", help="stop the plan when N jobs have failed")
+    parser.add_argument("--limit", type=_count, metavar="N", help="run at most N jobs (of tune: trials) now")
+
+
+def add_plan_flags(parser: Parser) -> None:
+    """Flags of verbs whose plan is known before it starts."""
+    add_training_flags(parser)
     parser.add_argument(
         "--stale",
         choices=["keep", "rerun"],
         help="what to do with runs made with other code or data (else: exit 2)",
     )
     parser.add_argument("--retry-failed", action="store_true", help="train failed jobs again")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="run only jobs whose label or setting fits, such as 'gap*', 'seed 3', 'optimizer.lr=0.1'",
+    )
+
+
+def _count(text: str) -> int:
+    """An integer from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be an integer >= 1, got '{text}'")
+    return int(text)
 
 
 def command_line(verb: str, arguments: Sequence[str]) -> str:

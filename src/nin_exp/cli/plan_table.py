@@ -19,6 +19,7 @@ def print_plan(plan: Plan, states: list[JobState], outlook: Forecast, workers: i
             "workers": workers,
             "forecast": asdict(outlook),
             "jobs": jobs,
+            "notes": list(plan.notes),
         }
         print(json.dumps(outline, indent=1))
         return
@@ -34,6 +35,8 @@ def print_plan(plan: Plan, states: list[JobState], outlook: Forecast, workers: i
         print(f"p       smallest reachable after Holm: {outlook.smallest_p:.2g}{_too_few(outlook)}")
         effect = "unknown until some pairs are done" if outlook.effect is None else f"{100 * outlook.effect:.2f} points"
         print(f"effect  detectable with power 0.8: {effect}")
+    for note in plan.notes:
+        print(f"note    {note}")
     print()
     width = max(len(job.block) for job in plan.jobs)
     arm_width = max(len(job.arm) for job in plan.jobs)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -137,6 +139,56 @@ class PlanProgress:
                 continue
             shares += min(1.0, max(0, rows) / self._epochs[job.job_id])
         return round(len(self.outcomes) + shares, 1)
+
+    def _say(self, text: str) -> None:
+        self._quiet_since = time.monotonic()
+        print(text, file=sys.stderr, flush=True)
+
+
+class TuneProgress:
+    """Trials of a search: how many have ended, which jobs run."""
+
+    def __init__(self, study_dir: Path, total: int, workers: int, *, enabled: bool) -> None:
+        self.outcomes: list[Outcome] = []
+        self._running: dict[str, Job] = {}
+        self._total = total
+        self._quiet_since = time.monotonic()
+        self._bars: Any = None
+        self._say(f"search of at most {total} trials, {workers} jobs at a time: {study_dir}")
+        if enabled:
+            from rich.progress import TextColumn
+
+            self._bars = _bars(TextColumn("{task.fields[state]}"))
+            self._task = self._bars.add_task("jobs", total=total, state="")
+
+    def __enter__(self) -> TuneProgress:
+        if self._bars is not None:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def on_start(self, job: Job) -> None:
+        """A job's process has started."""
+        self._running[job.job_id] = job
+
+    def on_outcome(self, outcome: Outcome) -> None:
+        """A job's process has ended."""
+        self._running.pop(outcome.job.job_id, None)
+        self.outcomes.append(outcome)
+
+    def on_tick(self) -> None:
+        """Redraw, or say a line when nothing was said for a minute."""
+        counts = Counter(outcome.ending for outcome in self.outcomes)
+        state = ", ".join([f"{len(self._running)} running", *(f"{n} {ending}" for ending, n in counts.items())])
+        if self._bars is not None:
+            self._bars.update(self._task, completed=len(self.outcomes), state=state)
+        elif time.monotonic() - self._quiet_since > _QUIET_INTERVAL:
+            self._say(state)
 
     def _say(self, text: str) -> None:
         self._quiet_since = time.monotonic()

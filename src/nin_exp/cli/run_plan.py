@@ -20,10 +20,13 @@ from nin_exp.errors import (
     RefusedError,
     StorageError,
 )
+from nin_exp.executors.feed import StopPlan
 from nin_exp.executors.local import LocalExecutor, make_slots
-from nin_exp.executors.outcome import Outcome
+from nin_exp.executors.outcome import OnOutcome, Outcome
+from nin_exp.executors.running import running_plan
 from nin_exp.plan.expand import Plan
 from nin_exp.plan.forecast import forecast
+from nin_exp.plan.select import select_jobs
 from nin_exp.plan.states import JobState, is_writable, states_of
 from nin_exp.records.job import Job
 from nin_exp.records.record import RECORD_FILE
@@ -37,6 +40,7 @@ def run_plan(plan: Plan, args: Any) -> int:
     """Run what is missing; returns the exit code."""
     refuse_unready(plan, writes=args.dry_run is None)
     states = states_of(plan.jobs)
+    selected = select_jobs(plan.jobs, args.only)
     slots = make_slots(plan.config.executor, len(plan.jobs), use_gpus=plan.config.trainer.accelerator != "cpu")
     if plan.config.executor.kind == "inline":
         slots = slots[:1]
@@ -45,21 +49,53 @@ def run_plan(plan: Plan, args: Any) -> int:
         print_plan(plan, states, outlook, len(slots), as_json=args.json)
         return 0
     executor = LocalExecutor(plan.config.executor, slots)
-    wanted = wanted_jobs(states, args) if args.dry_run is None else list(plan.jobs)
+    missing = wanted_jobs(states, args, selected) if args.dry_run is None else selected
+    wanted = missing[: args.limit]
     if wanted:
         raise_problems(executor.preflight(wanted), plan)
     if args.dry_run == "build":
         print_plan(plan, states, outlook, len(slots), as_json=args.json)
         return 0
+    _say_notes(plan)
     plan.study.write(plan.study_dir)
-    with PlanProgress(plan, states, wanted, len(slots), enabled=is_terminal()) as progress:
-        stopped = executor.run(wanted, progress.on_start, progress.on_outcome, progress.on_tick) if wanted else None
-        outcomes = progress.outcomes
+    with running_plan(plan.study_dir), PlanProgress(plan, states, wanted, len(slots), enabled=is_terminal()) as shown:
+        on_outcome = stopping_at(shown.on_outcome, 1 if args.fail_fast else args.max_failures)
+        stopped = executor.run(wanted, shown.on_start, on_outcome, shown.on_tick) if wanted else None
+        outcomes = shown.outcomes
+    left = len(wanted) - sum(o.ending in ("done", "failed") for o in outcomes)
     if stopped is not None:
-        left = len(wanted) - sum(o.ending == "done" for o in outcomes)
         print(f"stopped with {left} of {len(plan.jobs)} jobs left; the same command goes on", file=sys.stderr)
         return stopped
-    return _finish(plan, states, outcomes, args)
+    if left and (args.fail_fast or args.max_failures is not None):
+        failed = sum(o.ending in FAILED for o in outcomes)
+        print(f"ended after {failed} failures with {left} jobs left; the same command goes on", file=sys.stderr)
+    code = _finish(plan, states, outcomes, args)
+    postponed = len(_missing(states, args)) - len(wanted)
+    if postponed > 0:
+        print(f"{postponed} jobs were left out by --only or --limit; the command without them goes on", file=sys.stderr)
+    return code
+
+
+FAILED = ("failed", "killed")
+
+
+def stopping_at(on_outcome: OnOutcome, most: int | None) -> OnOutcome:
+    """Pass outcomes on, and stop the plan when so many jobs have failed."""
+    failures = 0
+
+    def count(outcome: Outcome) -> None:
+        nonlocal failures
+        on_outcome(outcome)
+        failures += outcome.ending in FAILED
+        if most is not None and failures >= most:
+            raise StopPlan
+
+    return count
+
+
+def _say_notes(plan: Plan) -> None:
+    for note in plan.notes:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def refuse_unready(plan: Plan, *, writes: bool = True) -> None:
@@ -80,8 +116,11 @@ def refuse_unready(plan: Plan, *, writes: bool = True) -> None:
         )
 
 
-def wanted_jobs(states: list[JobState], args: Any) -> list[Job]:
-    """The jobs that are to run now.
+def wanted_jobs(states: list[JobState], args: Any, selected: list[Job] | None = None) -> list[Job]:
+    """The jobs that are to run now; of those, the records that they had are taken back.
+
+    Args:
+        selected: the jobs to look at; None for all.
 
     Raises:
         ConfigError: runs are stale and ``--stale`` does not say what to do with them.
@@ -92,13 +131,22 @@ def wanted_jobs(states: list[JobState], args: Any) -> list[Job]:
             f"{len(stale)} of {len(states)} runs are stale (such as {stale[0].job.run_dir}: {stale[0].reason}); "
             "say --stale=keep to use them or --stale=rerun to train them again"
         )
-    again = {"stale"} if args.stale == "rerun" else set()
-    if args.retry_failed:
-        again.add("failed")
-    for state in states:
-        if state.state in again:
+    ids = None if selected is None else {job.job_id for job in selected}
+    wanted = [s for s in _missing(states, args) if ids is None or s.job.job_id in ids]
+    for state in wanted[: args.limit]:
+        if state.record is not None or state.state == "stale":
             _forget(state)
-    return [s.job for s in states if s.state in {"planned", "started", *again}]
+    return [s.job for s in wanted]
+
+
+def _missing(states: list[JobState], args: Any) -> list[JobState]:
+    """The jobs that are not done; failed and stale ones as the flags say."""
+    kinds = {"planned", "started", "pruned"}
+    if args.stale == "rerun":
+        kinds.add("stale")
+    if args.retry_failed:
+        kinds.add("failed")
+    return [s for s in states if s.state in kinds]
 
 
 def _forget(state: JobState) -> None:
@@ -132,7 +180,7 @@ def _finish(plan: Plan, states: list[JobState], outcomes: list[Outcome], args: A
 
     results = analyse(load_study(plan.study_dir))
     paths = build_report(plan.study_dir)
-    bad = [o for o in outcomes if o.ending != "done"]
+    bad = [o for o in outcomes if o.ending not in ("done", "stopped")]
     failed_before = [s for s in states if s.state == "failed" and not args.retry_failed]
     if args.json:
         print(
@@ -141,6 +189,7 @@ def _finish(plan: Plan, states: list[JobState], outcomes: list[Outcome], args: A
                     "study": str(plan.study_dir),
                     "report": str(paths.html),
                     "failed": [o.job.job_id for o in bad],
+                    "notes": list(plan.notes),
                 }
             )
         )
@@ -161,4 +210,4 @@ def _finish(plan: Plan, states: list[JobState], outcomes: list[Outcome], args: A
     return EXIT_JOBS_FAILED if bad or failed_before else 0
 
 
-__all__ = ["raise_problems", "refuse_unready", "run_plan", "wanted_jobs"]
+__all__ = ["FAILED", "raise_problems", "refuse_unready", "run_plan", "stopping_at", "wanted_jobs"]

@@ -8,13 +8,16 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from nin_exp.cli.flags import add_plan_flags, command_line, composer_for, make_parser
+from nin_exp.errors import ConfigError
 
 if TYPE_CHECKING:
     from nin_exp.plan.expand import Plan
 
 _EPILOG = """examples:
   nin-exp train dataset=mnist head=gap trainer.max_epochs=5
-  nin-exp train -m head=gap,fc optimizer.lr=0.01,0.1 seeds=3"""
+  nin-exp train -m head=gap,fc optimizer.lr=0.01,0.1 seeds=3
+  nin-exp train --from 1a2b3c4d5e6f seed=7
+  nin-exp train --from 1a2b3c4d5e6f --verify"""
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -22,14 +25,26 @@ def run(arguments: Sequence[str]) -> int:
     parser = make_parser("train", "Train one run, or with -m a grid of runs.", _EPILOG)
     add_plan_flags(parser)
     parser.add_argument("-m", "--multirun", action="store_true", help="train every combination of the listed values")
+    parser.add_argument("--from", dest="source", metavar="RUN", help="the configuration of a run, with overrides")
+    parser.add_argument("--verify", action="store_true", help="with --from: repeat it, and compare every bit")
+    parser.add_argument("--runs-dir", default="runs", metavar="PATH", help="with --from: where studies lie")
     args = parser.parse(arguments)
+    if args.verify and args.source is None:
+        raise ConfigError("--verify needs the run to repeat; name it with --from RUN")
     composer = composer_for(args)
     from nin_exp.plan.expand import plan_grid, plan_single
 
     command = command_line("train", arguments)
     if args.cfg is not None:
         return print_config(composer, args)
-    plan = (plan_grid if args.multirun else plan_single)(composer, args.overrides, command)
+    if args.source is not None:
+        from nin_exp.cli.repeat import plan_from, run_verify
+
+        plan, run_dir = plan_from(composer, args, command)
+        if args.verify and args.dry_run is None:
+            return run_verify(plan, run_dir, args)
+    else:
+        plan = (plan_grid if args.multirun else plan_single)(composer, args.overrides, command)
     chose_executor = any(o.startswith(("executor=", "executor.kind=")) for o in args.overrides)
     if not args.multirun and not chose_executor and args.dry_run is None:
         return _train_here(plan, args)
@@ -38,13 +53,13 @@ def run(arguments: Sequence[str]) -> int:
     return run_plan(plan, args)
 
 
-def print_config(composer: Any, args: Any) -> int:
+def print_config(composer: Any, args: Any, *, search: bool = False) -> int:
     """Print the composed configuration; with lists, that of the first job."""
     from nin_exp.compose.composer import to_yaml
     from nin_exp.compose.overrides import parse_overrides
     from nin_exp.records.redact import redact
 
-    settings = parse_overrides(args.overrides, composer.groups)
+    settings = parse_overrides(args.overrides, composer.groups, search=search)
     assignments = [(s.key, s.values[0]) for s in settings]
     composer.compose(assignments)  # what is printed is valid
     if args.json:
@@ -72,11 +87,12 @@ def _train_here(plan: Plan, args: Any) -> int:
             return state.record.exit_code if state.record is not None else 1
         return _tell(state.record, job, args, "is done already")
     from nin_exp.executors.inline import preflight_inline, run_inline
+    from nin_exp.executors.running import running_plan
     from nin_exp.train.signals import Stopped
 
     raise_problems(preflight_inline(job), plan)
     plan.study.write_merged(plan.study_dir)
-    with RunProgress(plan.config.trainer.max_epochs) as progress:
+    with running_plan(plan.study_dir), RunProgress(plan.config.trainer.max_epochs) as progress:
         try:
             record = run_inline(job, progress.on_epoch)
         except Stopped as stopped:

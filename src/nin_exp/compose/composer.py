@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import ConfigCompositionException, MissingConfigException
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -60,7 +60,7 @@ class Composer:
         if others not in self._composed:
             self._composed[others] = self._assigned(others)
         config, own_seed = self._composed[others]
-        OmegaConf.update(config, "seed", own_seed if seed is None else self._value(("seed", seed)))
+        OmegaConf.update(config, "seed", own_seed if seed is None else self.value(("seed", seed)))
         return config
 
     def _assigned(self, assignments: tuple[Assignment, ...]) -> tuple[DictConfig, Any]:
@@ -73,7 +73,7 @@ class Composer:
         config = copy.deepcopy(base)
         for assignment in values:
             try:
-                OmegaConf.update(config, assignment[0], self._value(assignment), merge=False)
+                OmegaConf.update(config, assignment[0], self.value(assignment), merge=False)
             except OmegaConfBaseException as error:
                 raise ConfigError(f"{assignment[0]}={assignment[1]}: {str(error).splitlines()[0]}") from error
         with open_dict(config):
@@ -86,9 +86,18 @@ class Composer:
         except OmegaConfBaseException as error:
             raise ConfigError(str(error).splitlines()[0]) from error
 
-    def _value(self, assignment: Assignment) -> Any:
+    def value(self, assignment: Assignment) -> Any:
+        """The value that a setting's text stands for.
+
+        Raises:
+            ConfigError: Hydra's grammar does not know it.
+        """
         if assignment not in self._values:
-            self._values[assignment] = self._parser.parse_override(f"{assignment[0]}={assignment[1]}").value()
+            text = "=".join(assignment)
+            try:
+                self._values[assignment] = self._parser.parse_override(text).value()
+            except HydraException as error:
+                raise ConfigError(f"'{text}' cannot be read: {str(error).splitlines()[0]}") from error
         return self._values[assignment]
 
     def _base(self, chosen: tuple[Assignment, ...]) -> tuple[DictConfig, dict[str, str]]:
@@ -113,7 +122,7 @@ class Composer:
     def _check_choices(self, chosen: tuple[Assignment, ...]) -> None:
         problems = []
         for group, text in chosen:
-            value = self._value((group, text))
+            value = self.value((group, text))
             for option in value if isinstance(value, list) else [value]:
                 if option is not None:
                     problems.append(check_option(group, str(option), self.groups))

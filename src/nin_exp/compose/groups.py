@@ -16,15 +16,23 @@ def shipped_config_dir() -> Path:
     return installed if installed.is_dir() else package.parent.parent / "conf"
 
 
+NOT_GROUPS = ("wandb",)
+"""Folders of ``conf`` with files for other programs."""
+
+
 @lru_cache(maxsize=8)
 def list_groups(config_dirs: tuple[Path, ...]) -> dict[str, tuple[str, ...]]:
     """Map each group to its options, such as ``{"head": ("fc", "gap"), "experiment": ("paper/cifar10",)}``."""
     options: dict[str, set[str]] = {}
     for root in config_dirs:
-        for group in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith((".", "_"))):
+        for group in sorted(p for p in root.iterdir() if _is_group(p)):
             found = {f.relative_to(group).with_suffix("").as_posix() for f in group.rglob("*.yaml")}
             options.setdefault(group.name, set()).update(found)
     return {group: tuple(sorted(names)) for group, names in options.items()}
+
+
+def _is_group(folder: Path) -> bool:
+    return folder.is_dir() and not folder.name.startswith((".", "_")) and folder.name not in NOT_GROUPS
 
 
 def resolve_config_dirs(extra: str | None) -> tuple[Path, ...]:

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, RangeSweep
+from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException
 
 from nin_exp.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A range of numbers to search in, both ends included; ``step`` is None where every number between may be tried."""
+
+    low: float
+    high: float
+    is_int: bool
+    is_log: bool
+    step: float | None
 
 
 @dataclass(frozen=True)
@@ -20,18 +32,24 @@ class Setting:
     Args:
         values: as Hydra writes them, so that each can stand in an override again.
         swept: whether the user asked for several values (also a sweep that holds only one).
+        interval: of a search: what to search in; ``values`` are then its ends.
     """
 
     key: str
     values: tuple[str, ...]
     swept: bool
+    interval: Interval | None = None
+    text: str = ""
 
     def __str__(self) -> str:
-        return f"{self.key}={','.join(self.values)}"
+        return self.text or f"{self.key}={','.join(self.values)}"
 
 
-def parse_overrides(texts: Iterable[str], groups: dict[str, tuple[str, ...]]) -> list[Setting]:
+def parse_overrides(texts: Iterable[str], groups: dict[str, tuple[str, ...]], *, search: bool = False) -> list[Setting]:
     """Parse overrides; a later one for the same key replaces an earlier one.
+
+    Args:
+        search: whether ``interval(…)`` may stand for values, and ranges of numbers are searched rather than listed.
 
     Raises:
         ConfigError: with every override that cannot be read.
@@ -43,8 +61,8 @@ def parse_overrides(texts: Iterable[str], groups: dict[str, tuple[str, ...]]) ->
         try:
             if text.startswith("~"):
                 raise ConfigError(f"'{text}' would delete a key, and every key is needed; set it to another value")
-            override = parser.parse_override(text)
-            setting = _to_setting(override, text, groups)
+            override = parser.parse_override(_quoted_conditions(text))
+            setting = _to_setting(override, text, groups, search=search)
         except (HydraException, ConfigError) as error:
             problems.append(_explain(text, str(error)))
             continue
@@ -62,7 +80,15 @@ def _explain(text: str, message: str) -> str:
     return first if text in first else f"'{text}' cannot be read: {first}"
 
 
-def _to_setting(override: Override, text: str, groups: dict[str, tuple[str, ...]]) -> Setting:
+def _quoted_conditions(text: str) -> str:
+    """``sweep.exclude=[[head=mlp,dataset=flowers]]``: Hydra's grammar has no = inside a list without quotes."""
+    key, _, value = text.partition("=")
+    if key.lstrip("+") != "sweep.exclude" or "'" in value or '"' in value:
+        return text
+    return f"{key}={re.sub(r'[^][,]*=[^][,]*', lambda part: repr(part.group().strip()), value)}"
+
+
+def _to_setting(override: Override, text: str, groups: dict[str, tuple[str, ...]], *, search: bool) -> Setting:
     key = override.get_key_element().lstrip("+~").split("@")[0]
     if key.split(".")[0] == "hydra":
         raise ConfigError(
@@ -74,6 +100,10 @@ def _to_setting(override: Override, text: str, groups: dict[str, tuple[str, ...]
     if isinstance(value, Glob):
         options = _glob(value, groups.get(key, ()), text)
         return Setting(key, options, swept=True)
+    if search and isinstance(value, IntervalSweep | RangeSweep):
+        interval = _interval(value, text)
+        ends = (_number(interval.low, interval), _number(interval.high, interval))
+        return Setting(key, ends, swept=True, interval=interval, text=text)
     if isinstance(value, ChoiceSweep | RangeSweep):
         try:
             return Setting(key, tuple(override.sweep_string_iterator()), swept=True)
@@ -82,6 +112,31 @@ def _to_setting(override: Override, text: str, groups: dict[str, tuple[str, ...]
     raise ConfigError(
         f"'{text}' is a range to search in; it belongs to `nin-exp tune`, give values here: a,b,c or range(…)"
     )
+
+
+def _interval(sweep: IntervalSweep | RangeSweep, text: str) -> Interval:
+    is_log = "log" in sweep.tags
+    if isinstance(sweep, RangeSweep):
+        values = list(sweep.range())
+        if not values:
+            raise ConfigError(f"'{text}' holds no value")
+        numbers = (values[0], values[-1])
+        step: float | None = abs(sweep.step)
+    else:
+        if sweep.start is None or sweep.end is None:
+            raise ConfigError(f"'{text}' must have two ends")
+        numbers, step = (sweep.start, sweep.end), None
+    low, high = min(numbers), max(numbers)
+    if low == high or (is_log and low <= 0):
+        raise ConfigError(f"'{text}' must have two different ends{', above 0 for tag(log, …)' if is_log else ''}")
+    is_int = isinstance(low, int) and isinstance(high, int)
+    if is_log and step not in (None, 1):
+        raise ConfigError(f"'{text}' must have no step with tag(log, …); use int(interval({low:g},{high:g}))")
+    return Interval(low, high, is_int, is_log, None if is_log else step)
+
+
+def _number(value: float, interval: Interval) -> str:
+    return str(int(value)) if interval.is_int else repr(float(value))
 
 
 def _glob(glob: Glob, options: tuple[str, ...], text: str) -> tuple[str, ...]:

@@ -12,12 +12,16 @@ from typing import Any
 from nin_exp.records.job import Job
 
 
-def job(job: Job, threads: int, gpus: tuple[str, ...] | None) -> None:
-    """Train one job in this process."""
+def job(job: Job, threads: int, gpus: tuple[str, ...] | None, connection: Any = None) -> None:
+    """Train one job in this process.
+
+    Args:
+        connection: where each epoch's rows go, and the word to end early comes from; None for nobody.
+    """
     _end_with_parent()
     from nin_exp.executors.worker import run_job
 
-    run_job(job, threads, gpus)
+    run_job(job, threads, gpus, connection)
 
 
 def preflight(jobs: list[Job], connection: Any) -> None:

@@ -8,69 +8,31 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
-import shutil
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import wait
+from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, cast
 
 from nin_exp.config import ExecutorConfig
-from nin_exp.errors import EXIT_SIGINT, EXIT_SIGTERM, NinExpError
+from nin_exp.errors import NinExpError
+from nin_exp.executors.feed import Feed, ListFeed, StopPlan
 from nin_exp.executors.outcome import OnOutcome, OnStart, Outcome, read_outcome
+from nin_exp.executors.slots import Slot, make_slots
+from nin_exp.executors.stopping import GRACE_SECONDS, StopSignals
 from nin_exp.records.job import Job
 
-_GRACE_SECONDS = 30.0
-_MEMORY_PER_WORKER = 2 * 2**30
 
+@dataclass
+class _Running:
+    """A job at work; ``connection`` carries its epochs when the feed watches them."""
 
-@dataclass(frozen=True)
-class Slot:
-    """A place where one job runs: its share of the cores, and its GPUs where there are any."""
-
-    threads: int
-    gpus: tuple[str, ...] | None
-
-
-def make_slots(settings: ExecutorConfig, num_jobs: int, *, use_gpus: bool) -> list[Slot]:
-    """Share out this machine: one slot for each group of GPUs, else one for each core (memory permitting)."""
-    gpus = visible_gpus() if use_gpus else []
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if gpus:
-        size = min(settings.gpus_per_job, len(gpus))
-        groups = [tuple(gpus[i : i + size]) for i in range(0, len(gpus) - size + 1, size)]
-        groups = groups[: settings.workers or len(groups)]
-        return [Slot(max(1, cores // len(groups)), group) for group in groups]
-    fitting = max(1, _free_memory() // _MEMORY_PER_WORKER)
-    workers = settings.workers or max(1, min(cores, num_jobs, fitting))
-    return [Slot(max(1, cores // workers), None)] * workers
-
-
-def visible_gpus() -> list[str]:
-    """Ids of the GPUs this process may use, found without torch."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is not None:
-        return [g.strip() for g in named.split(",") if g.strip() and g.strip() != "-1"]
-    if shutil.which("nvidia-smi") is None:
-        return []
-    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-        query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
-        done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
-        if done.returncode == 0:
-            return done.stdout.split()
-    return []
-
-
-def _free_memory() -> int:
-    try:
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError, AttributeError):
-        return 8 * 2**30
+    process: BaseProcess
+    job: Job
+    slot: int
+    connection: Connection | None
 
 
 class LocalExecutor:
@@ -84,7 +46,6 @@ class LocalExecutor:
         if method == "forkserver":
             self._context.set_forkserver_preload(["nin_exp.executors.worker"])
         self._slots = list(slots)
-        self._stop_signal: int | None = None
 
     def preflight(self, jobs: list[Job]) -> list[tuple[str, int, str]]:
         """Build every distinct model of the jobs in a process of its own; returns (job id, exit code, message)."""
@@ -112,64 +73,89 @@ class LocalExecutor:
         """Run all jobs; returns the exit code of a stop request (Ctrl-C, SIGTERM), or None.
 
         Args:
+            on_outcome: may raise StopPlan.
             on_tick: called several times a second, for a display.
         """
-        pending = list(jobs)
-        free = list(range(len(self._slots)))
-        running: dict[int, tuple[BaseProcess, Job, int]] = {}
-        with self._signals():
-            while pending or running:
-                while pending and free and self._stop_signal is None:
-                    job, slot = pending.pop(0), free.pop(0)
-                    process = self._start(job, self._slots[slot])
-                    running[int(process.sentinel)] = (process, job, slot)
-                    on_start(job)
-                if self._stop_signal is not None:
-                    self._stop(running, on_outcome)
-                    return EXIT_SIGINT if self._stop_signal == signal.SIGINT else EXIT_SIGTERM
-                for sentinel in wait(list(running), timeout=0.2):
-                    process, job, slot = running.pop(cast(int, sentinel))
-                    on_outcome(self._collect(process, job))
-                    free.append(slot)
-                on_tick()
-        return None
+        return self.run_feed(ListFeed(jobs, on_start, on_outcome, on_tick))
 
-    def _start(self, job: Job, slot: Slot) -> BaseProcess:
+    def run_feed(self, feed: Feed) -> int | None:
+        """Run what a feed gives until it has no more; returns the exit code of a stop request, or None."""
+        free = list(range(len(self._slots)))
+        running: dict[int, _Running] = {}
+        with StopSignals() as stop:
+            try:
+                while True:
+                    while free and not stop.is_set and (job := feed.next_job()) is not None:
+                        started = self._start(job, free.pop(0), feed)
+                        running[int(started.process.sentinel)] = started
+                        feed.on_start(job)
+                    if stop.is_set:
+                        self._stop(running, feed)
+                        return stop.exit_code
+                    if not running:
+                        return None
+                    self._attend(running, free, feed)
+                    feed.on_tick()
+            except StopPlan:
+                self._stop(running, feed)
+                return None
+
+    def _attend(self, running: dict[int, _Running], free: list[int], feed: Feed) -> None:
+        """Wait a moment for epochs and ends."""
+        talking = {one.connection: one for one in running.values() if one.connection is not None}
+        for ready in wait([*running, *talking], timeout=0.2):
+            if isinstance(ready, Connection):
+                _answer(talking[ready], feed)
+            else:
+                ended = running.pop(cast(int, ready))
+                free.append(ended.slot)
+                feed.on_outcome(self._collect(ended))
+
+    def _start(self, job: Job, number: int, feed: Feed) -> _Running:
         from nin_exp.executors import entry
 
+        slot = self._slots[number]
+        ours, theirs = self._context.Pipe() if feed.watches_epochs else (None, None)
         process: BaseProcess = self._context.Process(
-            target=entry.job, args=(job, slot.threads, slot.gpus), name=f"nin-exp-{job.job_id}"
+            target=entry.job, args=(job, slot.threads, slot.gpus, theirs), name=f"nin-exp-{job.job_id}"
         )
         process.start()
-        return process
+        if theirs is not None:
+            theirs.close()
+        return _Running(process, job, number, ours)
 
     @staticmethod
-    def _collect(process: BaseProcess, job: Job, *, stopping: bool = False) -> Outcome:
-        process.join()
-        return read_outcome(job, process.exitcode if process.exitcode is not None else 1, stopping=stopping)
+    def _collect(ended: _Running, *, stopping: bool = False) -> Outcome:
+        ended.process.join()
+        if ended.connection is not None:
+            ended.connection.close()
+        code = ended.process.exitcode
+        return read_outcome(ended.job, code if code is not None else 1, stopping=stopping)
 
-    def _stop(self, running: dict[int, tuple[BaseProcess, Job, int]], on_outcome: OnOutcome) -> None:
+    def _stop(self, running: dict[int, _Running], feed: Feed) -> None:
         """Ask every job to save and end; end those that do not."""
-        for process, _, _ in running.values():
-            process.terminate()
-        deadline = time.monotonic() + _GRACE_SECONDS
-        for process, job, _ in running.values():
-            process.join(max(0.0, deadline - time.monotonic()))
-            if process.is_alive():
-                process.kill()
-            on_outcome(self._collect(process, job, stopping=True))
+        for one in running.values():
+            one.process.terminate()
+            if one.connection is not None:
+                one.connection.close()  # nobody answers any more: a job that asks goes on to its end
+                one.connection = None
+        deadline = time.monotonic() + GRACE_SECONDS
+        for one in running.values():
+            one.process.join(max(0.0, deadline - time.monotonic()))
+            if one.process.is_alive():
+                one.process.kill()
+            with contextlib.suppress(StopPlan):
+                feed.on_outcome(self._collect(one, stopping=True))
 
-    @contextlib.contextmanager
-    def _signals(self) -> Any:
-        numbers = [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)]
-        previous = {number: signal.signal(number, self._remember) for number in numbers}
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
 
-    def _remember(self, number: int, frame: Any) -> None:
-        if self._stop_signal == signal.SIGINT and number == signal.SIGINT:
-            os._exit(EXIT_SIGINT)  # the second Ctrl-C; the jobs are told by the system
-        self._stop_signal = number
+def _answer(one: _Running, feed: Feed) -> None:
+    """Tell a job whether to go on after the epochs it has sent."""
+    assert one.connection is not None
+    try:
+        one.connection.send(feed.is_pruned(one.job, one.connection.recv()))
+    except (EOFError, OSError):  # the process is ending; its sentinel tells how
+        one.connection.close()
+        one.connection = None
+
+
+__all__ = ["LocalExecutor", "Slot", "make_slots"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -13,7 +13,7 @@ from nin_exp.records.job import Job
 from nin_exp.records.record import RECORD_FILE, Record
 from nin_exp.records.redact import redact_text
 
-Ending = Literal["done", "failed", "stopped", "killed"]
+Ending = Literal["done", "failed", "pruned", "stopped", "killed"]
 _STOPPED = (EXIT_PREEMPTED, EXIT_SIGINT, EXIT_SIGTERM)
 # From outside or by the system (also when memory runs out): the job is not at fault and may go on later.
 _OUTSIDE_SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -27,6 +27,10 @@ class Outcome:
     ending: Ending
     exit_code: int
     error: str = ""
+
+    def because(self, error: str) -> Outcome:
+        """The same end with another reason."""
+        return replace(self, error=error)
 
 
 OnStart = Callable[[Job], None]
@@ -44,50 +48,62 @@ def read_outcome(job: Job, exit_code: int, *, stopping: bool = False) -> Outcome
     record = _record(job)
     if record is not None and record.status == "done":
         return Outcome(job, "done", 0)
+    if record is not None and record.status == "pruned":
+        return Outcome(job, "pruned", 0)
     if record is not None and exit_code == record.exit_code:
         return Outcome(job, "failed", exit_code, record.error or "")
     if exit_code in _STOPPED or stopping:
         return Outcome(job, "stopped", exit_code)
     if exit_code < 0 and -exit_code in _OUTSIDE_SIGNALS:
         name = signal.Signals(-exit_code).name
-        return Outcome(job, "killed", exit_code, f"its process was ended by {name} (memory may have run out)")
+        cause = ""
+        if -exit_code == signal.SIGKILL:
+            cause = ": probably memory ran out; lower executor.workers or trainer.batch_size"
+        return Outcome(job, "killed", exit_code, f"its process was ended by {name}{cause}")
     name = f"signal {signal.Signals(-exit_code).name}" if exit_code < 0 else f"exit code {exit_code}"
     error = f"its process ended with {name} and left no record; see {job.run_dir / 'log.txt'}"
-    write_failure(job, error, 1 if exit_code <= 0 else exit_code)
+    write_ending(job, "failed", 1 if exit_code <= 0 else exit_code, error=error)
     return Outcome(job, "failed", exit_code, error)
 
 
-def write_failure(job: Job, error: str, exit_code: int) -> None:
-    """Write the record of a job whose process ended without writing one."""
+def write_ending(
+    job: Job,
+    status: Literal["failed", "pruned"],
+    exit_code: int,
+    *,
+    error: str | None = None,
+    metrics: dict[str, float] | None = None,
+    seconds: float = 0.0,
+    epochs: int = 0,
+) -> None:
+    """Write the record of a job whose process ended without writing one, or that was ended early."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     choices = job.config["choices"]
     record = Record(
         job_id=job.job_id,
         study=job.study,
-        status="failed",
+        status=status,
         exit_code=exit_code,
         config_hash=job.config_hash,
         group_hash=job.group_hash,
         seed=job.seed,
-        dataset=choices["dataset"],
-        backbone=choices["backbone"],
-        head=choices["head"],
-        optimizer=choices["optimizer"],
+        **{group: choices[group] for group in ("dataset", "backbone", "head", "optimizer")},
         arm=job.arm,
         block=job.block,
-        metrics={},
+        metrics={} if metrics is None else metrics,
+        epochs=epochs,
         params_total=None,
         params_head=None,
         macs=None,
         images_per_second=None,
-        wall_seconds=0.0,
+        wall_seconds=seconds,
         peak_memory_bytes=None,
         started_at=now,
         finished_at=now,
         git={},
         versions={},
         command=redact_text(job.command),
-        error=redact_text(error),
+        error=None if error is None else redact_text(error),
     )
     record.write(job.run_dir)
 

@@ -13,7 +13,7 @@ from nin_exp.config import ExperimentConfig
 from nin_exp.contracts.data import ImageSpec
 from nin_exp.data.folder import resolve_data_dir
 from nin_exp.data.prepare import prepare
-from nin_exp.errors import EXIT_BUG, NinExpError
+from nin_exp.errors import EXIT_BUG, NinExpError, OutOfMemoryError
 from nin_exp.records.job import Job
 from nin_exp.train.host import pick_device
 
@@ -56,6 +56,9 @@ def _attempt(job: Job, action: Any) -> Any:
         return action()
     except NinExpError as error:
         return (job.job_id, error.exit_code, str(error))
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "MemoryError"
+        return (job.job_id, OutOfMemoryError.exit_code, f"memory ran out ({reason}); use smaller images")
     except Exception as error:
         return (job.job_id, EXIT_BUG, f"{type(error).__name__}: {error}")
 

@@ -9,40 +9,92 @@ import contextlib
 import os
 import signal
 import sys
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning  # noqa: F401  (preloaded for the jobs)
 
 from nin_exp.errors import EXIT_BUG, NinExpError
+from nin_exp.executors.outcome import write_ending
 from nin_exp.executors.preflight import check_jobs
 from nin_exp.records.job import Job
+from nin_exp.records.processes import PROCESS_FILE, remember_process
 from nin_exp.train.run import train
 from nin_exp.train.signals import Stopped
+from nin_exp.train.state import Progress
 
 
-def run_job(job: Job, threads: int, gpus: tuple[str, ...] | None) -> None:
+class Pruned(Stopped):
+    """The plan has ended this job for being worse than others."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+
+
+def run_job(job: Job, threads: int, gpus: tuple[str, ...] | None, connection: Any) -> None:
     """Train one job in this process and end it with the job's exit code.
 
     Args:
         gpus: what CUDA_VISIBLE_DEVICES names for this job; None leaves it as it is.
+        connection: see ``entry.job``.
     """
     _detach(job.run_dir / "log.txt")
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "as the system says")
+    _say(f"started: process {os.getpid()}, threads {threads}, CUDA_VISIBLE_DEVICES {seen}")
+    remember_process(job.run_dir / PROCESS_FILE)
+    started, epochs = time.monotonic(), _Epochs(connection)
     code = EXIT_BUG
     try:
-        train(job, threads=threads)
+        train(job, threads=threads, on_epoch=epochs.on_epoch)
         code = 0
     except NinExpError as error:
         print(f"nin-exp: error: {error}", file=sys.stderr, flush=True)  # noqa: T201  (into log.txt)
         code = error.exit_code
+    except Pruned:
+        write_ending(job, "pruned", 0, metrics=epochs.metrics, seconds=time.monotonic() - started, epochs=epochs.count)
+        code = 0
     except Stopped as stopped:
         code = stopped.exit_code
+    _say(f"ended: exit code {code}")
+    (job.run_dir / PROCESS_FILE).unlink(missing_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
     # Not sys.exit: libraries' exit handlers and threads may hang, and everything is written.
     os._exit(code)
+
+
+class _Epochs:
+    """Sends the rows of all epochs to the plan after each one, and ends the job when the plan says so."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self.metrics: dict[str, float] = {}
+        self.count = 0
+
+    def on_epoch(self, progress: Progress, images_per_second: float | None) -> None:
+        if self._connection is None:
+            return
+        row = progress.rows[-1]
+        self.count = progress.epoch
+        self.metrics = {name: value for name, value in row.items() if "/" in name}
+        try:
+            self._connection.send(progress.rows)
+            is_pruned = bool(self._connection.recv())
+        except (EOFError, OSError):  # the plan has gone or is ending: a signal says what to do
+            self._connection = None
+            return
+        if is_pruned:
+            raise Pruned
+
+
+def _say(text: str) -> None:
+    """A line in log.txt, in the form of the run's own."""
+    now = datetime.now(UTC).isoformat(timespec="microseconds")
+    print(f"{now} WORKER {text}", file=sys.stderr, flush=True)  # noqa: T201  (into log.txt)
 
 
 def run_preflight(jobs: list[Job], connection: Any) -> None:

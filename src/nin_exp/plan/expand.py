@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from pathlib import Path
+from dataclasses import replace
 
 from nin_exp.compose.composer import Assignment, Composer
-from nin_exp.compose.identity import config_hash, group_hash
 from nin_exp.compose.overrides import Setting, parse_overrides
 from nin_exp.config import ExperimentConfig
 from nin_exp.errors import ConfigError, nearest
-from nin_exp.records.job import Job
-from nin_exp.records.redact import redact_text
-from nin_exp.records.study import Comparison, PlannedJob, Study
-
-SEED_KEYS = ("seed", "seeds")
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All jobs of a command, composed and checked; ``config`` is the first job's."""
-
-    study: Study
-    study_dir: Path
-    jobs: tuple[Job, ...]
-    config: ExperimentConfig
+from nin_exp.plan.axes import SEED_KEYS, Axis, Exclusions, cross, make_axes, unpaired_notes
+from nin_exp.plan.jobs import Cell, Plan, finish_plan, label, make_comparison, plain, study_name
 
 
 def plan_single(composer: Composer, texts: Iterable[str], command: str) -> Plan:
@@ -39,20 +20,28 @@ def plan_single(composer: Composer, texts: Iterable[str], command: str) -> Plan:
         ConfigError: the configuration is wrong, or an override is a list.
     """
     settings = parse_overrides(texts, composer.groups)
-    swept = [str(s) for s in settings if s.swept]
+    swept = [str(s) for s in settings if s.swept or s.key.split(".")[0] == "sweep"]
     if swept:
         raise ConfigError(f"{swept[0]} is a list of runs; add -m for a grid, or use `nin-exp compare`")
-    return _finish(composer, "train", command, [_Cell(_single(settings))], default_study=lambda: "train", seeds=None)
+    return finish_plan(composer, "train", command, [Cell(single(settings))], lambda: "train", seeds=None)
 
 
 def plan_grid(composer: Composer, texts: Iterable[str], command: str) -> Plan:
     """Every combination of the listed values; seeds innermost."""
-    settings, base = _with_preset(composer, texts)
-    axes = [s for s in settings if s.swept and s.key not in SEED_KEYS]
-    fixed = _single(s for s in settings if not s.swept)
-    cells = [_Cell([*fixed, *cell], block=_label(cell), choices=dict(cell)) for cell in _product(axes)]
-    seeds = _seeds(settings, base) or (base.seed,)
-    return _finish(composer, "train", command, cells, default_study=lambda: _study_name("grid", settings), seeds=seeds)
+    settings, base = with_preset(composer, texts)
+    fixed = single(s for s in settings if not s.swept)
+    axes = make_axes(_lists(settings), base.sweep.zip)
+    exclusions = Exclusions(base.sweep.exclude, composer)
+    cells = [
+        Cell([*fixed, *point], block=label(point), choices=dict(point))
+        for point in cross(axes)
+        if not exclusions.leaves_out([*fixed, *point])
+    ]
+    seeds = seeds_of(settings, base) or (base.seed,)
+    if not cells:
+        raise ConfigError("sweep.exclude leaves out every job; take a list out")
+    plan = finish_plan(composer, "train", command, cells, lambda: study_name("grid", settings), seeds=seeds)
+    return replace(plan, notes=_unused_notes(exclusions, settings))
 
 
 def plan_comparison(composer: Composer, texts: Iterable[str], command: str) -> Plan:
@@ -62,45 +51,68 @@ def plan_comparison(composer: Composer, texts: Iterable[str], command: str) -> P
         ConfigError: the configuration of any job is wrong, there are fewer than two arms, or what is compared is
             not clear.
     """
-    settings, base = _with_preset(composer, texts)
-    by = _compared_keys(settings, base)
-    axes = {s.key: s for s in settings if s.swept and s.key not in (*SEED_KEYS, "compare.by")}
-    fixed = _single(s for s in settings if not s.swept)
-    arms = list(_product([axes[key] for key in by]))
+    settings, base = with_preset(composer, texts)
+    lists = _lists(settings)
+    axes = make_axes(lists, base.sweep.zip)
+    by = _with_zipped(compared_keys(settings, base, axes), axes)
+    fixed = single(s for s in settings if not s.swept)
+    arms = cross([next(axis for axis in axes if key == axis.keys[0]) for key in _first_keys(by, axes)])
     if len(arms) < 2:
-        raise ConfigError(f"compare needs at least two arms, got {by[0]}={_label(arms[0])}; list them: {by[0]}=a,b")
-    blocks = list(_product([axis for key, axis in axes.items() if key not in by]))
+        raise ConfigError(f"compare needs at least two arms, got {by[0]}={label(arms[0])}; list them: {by[0]}=a,b")
+    blocks = cross([axis for axis in axes if axis.keys[0] not in by])
+    exclusions = Exclusions(base.sweep.exclude, composer)
     cells = [
-        _Cell([*fixed, *block, *arm], arm=_label(arm), block=_label(block), choices=dict([*block, *arm]))
+        Cell([*fixed, *block, *arm], arm=label(arm), block=label(block), choices=dict([*block, *arm]))
         for block in blocks
         for arm in arms
+        if not exclusions.leaves_out([*fixed, *block, *arm])
     ]
-    seeds = _seeds(settings, base) or tuple(range(base.compare.default_seeds))
-    plan = _finish(
-        composer,
-        "compare",
-        command,
-        cells,
-        default_study=lambda: _study_name("compare", settings),
-        seeds=seeds,
-    )
-    return replace(plan, study=replace(plan.study, comparison=_comparison(plan, by, seeds)))
+    if len({cell.arm for cell in cells}) < 2:
+        raise ConfigError("sweep.exclude leaves fewer than two arms to compare; take a list out")
+    seeds = seeds_of(settings, base) or tuple(range(base.compare.default_seeds))
+    plan = finish_plan(composer, "compare", command, cells, lambda: study_name("compare", settings), seeds=seeds)
+    comparison = make_comparison(plan, by, seeds)
+    places = {(job.arm, job.block) for job in plan.jobs}
+    notes = unpaired_notes(comparison.arms, comparison.blocks, comparison.baseline, lambda a, b: (a, b) in places)
+    study = replace(plan.study, comparison=comparison)
+    return replace(plan, study=study, notes=(*_unused_notes(exclusions, settings), *notes))
 
 
-@dataclass(frozen=True)
-class _Cell:
-    """One point of a plan before its seeds; an empty block label stands for the data set's name."""
-
-    assignments: list[Assignment]
-    arm: str = ""
-    block: str = ""
-    choices: dict[str, str] | None = None
+def _lists(settings: Iterable[Setting]) -> list[Setting]:
+    return [s for s in settings if s.swept and s.key not in (*SEED_KEYS, "compare.by")]
 
 
-def _with_preset(composer: Composer, texts: Iterable[str]) -> tuple[list[Setting], ExperimentConfig]:
+def _with_zipped(by: Sequence[str], axes: Sequence[Axis]) -> list[str]:
+    """The compared keys with those that advance together with them."""
+    keys = [k for axis in axes if set(axis.keys) & set(by) for k in axis.keys]
+    if "dataset" in keys and "dataset" not in by:
+        raise ConfigError(
+            "sweep.zip must not join dataset with a compared key: every arm needs every data set; take dataset out"
+        )
+    return [*by, *(k for k in keys if k not in by)]
+
+
+def _first_keys(by: Sequence[str], axes: Sequence[Axis]) -> list[str]:
+    """One key an axis, in the order of ``by``."""
+    return list(dict.fromkeys(next(axis.keys[0] for axis in axes if key in axis.keys) for key in by))
+
+
+def _unused_notes(exclusions: Exclusions, settings: Sequence[Setting]) -> tuple[str, ...]:
+    """Exclusions that fit no job: an error when typed, a note when a named sweep brought them.
+
+    Raises:
+        ConfigError: one of those that were typed fits no job.
+    """
+    unused = exclusions.unused
+    if unused and any(s.key == "sweep.exclude" for s in settings):
+        raise ConfigError(f"sweep.exclude: {', '.join(unused)} fits no job of this plan; correct it or take it out")
+    return tuple(f"sweep.exclude: {text} of the named sweep fits no job of this plan" for text in unused)
+
+
+def with_preset(composer: Composer, texts: Iterable[str]) -> tuple[list[Setting], ExperimentConfig]:
     """Settings, with those that a preset sweeps over, and the configuration that all jobs share."""
     settings = parse_overrides(texts, composer.groups)
-    fixed = _single(s for s in settings if not s.swept)
+    fixed = single(s for s in settings if not s.swept)
     first = [(s.key, s.values[0]) for s in settings if s.swept and s.key not in (*SEED_KEYS, "compare.by")]
     base = composer.compose([*fixed, *first])
     given = {s.key for s in settings}
@@ -108,37 +120,30 @@ def _with_preset(composer: Composer, texts: Iterable[str]) -> tuple[list[Setting
     return [*parse_overrides(preset, composer.groups), *settings], base
 
 
-def _single(settings: Iterable[Setting]) -> list[Assignment]:
+def single(settings: Iterable[Setting]) -> list[Assignment]:
+    """The one value of each setting."""
     return [(s.key, s.values[0]) for s in settings if s.key != "compare.by"]
 
 
-def _product(axes: Sequence[Setting]) -> Iterable[tuple[Assignment, ...]]:
-    return itertools.product(*([(axis.key, value) for value in axis.values] for axis in axes))
+def compared_keys(settings: Sequence[Setting], base: ExperimentConfig, axes: Sequence[Axis]) -> list[str]:
+    """The keys whose values are the arms.
 
-
-def _label(cell: Sequence[Assignment]) -> str:
-    """``gap``, ``gap, adam``; keys that are not groups are named: ``gap, optimizer.lr=0.1``."""
-    return ", ".join(_plain(v) if "." not in k and k != "seed" else f"{k}={_plain(v)}" for k, v in cell)
-
-
-def _plain(value: str) -> str:
-    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
-
-
-def _compared_keys(settings: Sequence[Setting], base: ExperimentConfig) -> list[str]:
+    Raises:
+        ConfigError: nothing is listed, or ``compare.by`` names no list.
+    """
     explicit = next((s for s in settings if s.key == "compare.by"), None)
     if explicit is not None:
-        joined = ",".join(_plain(v) for v in explicit.values)
+        joined = ",".join(plain(v) for v in explicit.values)
         keys = [k.strip() for k in joined.strip("[]").split(",") if k.strip()]
     elif base.compare.by is not None:
         keys = [base.compare.by] if isinstance(base.compare.by, str) else base.compare.by
     else:
         keys = []
-    lists = [s.key for s in settings if s.swept and s.key not in (*SEED_KEYS, "compare.by")]
+    lists = [key for axis in axes for key in axis.keys]
     if not lists:
         raise ConfigError("compare needs a list to compare, such as head=gap,fc; got none")
     if not keys:
-        keys = lists if len(lists) == 1 else ["head"]
+        keys = lists if len(axes) == 1 else ["head"]
     missing = [k for k in keys if k not in lists]
     if missing:
         raise ConfigError(
@@ -148,8 +153,12 @@ def _compared_keys(settings: Sequence[Setting], base: ExperimentConfig) -> list[
     return keys
 
 
-def _seeds(settings: Sequence[Setting], base: ExperimentConfig) -> tuple[int, ...]:
-    """The seeds of the inner loop; empty when none were asked for."""
+def seeds_of(settings: Sequence[Setting], base: ExperimentConfig) -> tuple[int, ...]:
+    """The seeds of the inner loop; empty when none were asked for.
+
+    Raises:
+        ConfigError: they are not different integers from 0 on.
+    """
     swept = next((s for s in settings if s.key in SEED_KEYS and s.swept), None)
     if swept is not None:
         try:
@@ -164,88 +173,4 @@ def _seeds(settings: Sequence[Setting], base: ExperimentConfig) -> tuple[int, ..
     return tuple(base.seeds) if isinstance(base.seeds, list) else tuple(range(base.seeds))
 
 
-def _study_name(prefix: str, settings: Sequence[Setting]) -> str:
-    """The same command, also with more seeds, goes on in the same study."""
-    where = ("study", "runs_dir", "data_dir", "executor", "logger")
-    what = sorted(str(s) for s in settings if s.key not in (*SEED_KEYS, *where) and not s.key.startswith("executor."))
-    return f"{prefix}-{hashlib.sha256(json.dumps(what).encode()).hexdigest()[:6]}"
-
-
-def _finish(
-    composer: Composer,
-    verb: str,
-    command: str,
-    cells: Sequence[_Cell],
-    default_study: object,
-    seeds: tuple[int, ...] | None,
-) -> Plan:
-    """Compose every job; all problems of all jobs are told together."""
-    jobs: dict[str, Job] = {}
-    planned: list[PlannedJob] = []
-    problems: dict[str, None] = {}
-    first: ExperimentConfig | None = None
-    study_dir, study = Path(), ""
-    for cell in _by_block(cells):
-        for seed in seeds or (None,):
-            for one in cell:
-                assignments = [*one.assignments, *([("seed", str(seed))] if seed is not None else [])]
-                try:
-                    config = composer.compose(assignments)
-                except ConfigError as error:
-                    problems.update(dict.fromkeys(str(error).split("; ")))
-                    continue
-                if first is None:
-                    first = config
-                    study = config.study if config.study is not None else default_study()  # type: ignore[operator]
-                    study_dir = Path(config.runs_dir).expanduser() / study
-                job = _job(composer, config, one, study_dir, study, command)
-                if job.job_id not in jobs:
-                    jobs[job.job_id] = job
-                    planned.append(PlannedJob(job.job_id, job.arm, job.block, job.seed, job.choices))
-    if problems:
-        raise ConfigError("; ".join(problems))
-    assert first is not None
-    created = datetime.now(UTC).isoformat(timespec="seconds")
-    record = Study(study, verb, redact_text(command), created, tuple(planned))
-    return Plan(study=record, study_dir=study_dir, jobs=tuple(jobs.values()), config=first)
-
-
-def _by_block(cells: Sequence[_Cell]) -> list[list[_Cell]]:
-    return [list(group) for _, group in itertools.groupby(cells, key=lambda cell: cell.block)]
-
-
-def _job(composer: Composer, config: ExperimentConfig, cell: _Cell, study_dir: Path, study: str, command: str) -> Job:
-    digest = config_hash(config, composer.allowed_packages)
-    return Job(
-        job_id=digest[:12],
-        config=asdict(config),
-        config_hash=digest,
-        group_hash=group_hash(config, composer.allowed_packages),
-        run_dir=study_dir / digest[:12],
-        study=study,
-        seed=config.seed,
-        arm=cell.arm,
-        block=cell.block or config.choices["dataset"],
-        command=command,
-        choices={k: _plain(v) for k, v in (cell.choices or {}).items()},
-        allowed_packages=composer.allowed_packages,
-    )
-
-
-def _comparison(plan: Plan, by: Sequence[str], seeds: tuple[int, ...]) -> Comparison:
-    settings = plan.config.compare
-    arms = tuple(dict.fromkeys(job.arm for job in plan.jobs))
-    blocks = tuple(dict.fromkeys(job.block for job in plan.jobs))
-    baseline = arms[0] if settings.baseline is None else settings.baseline
-    if baseline not in arms:
-        raise ConfigError(f"compare.baseline must be an arm, got '{baseline}'.{nearest(baseline, arms)}")
-    return Comparison(
-        by=tuple(by),
-        arms=arms,
-        blocks=blocks,
-        seeds=seeds,
-        baseline=baseline,
-        metric=settings.metric,
-        rope=settings.rope,
-        alpha=settings.alpha,
-    )
+__all__ = ["Plan", "compared_keys", "plan_comparison", "plan_grid", "plan_single", "seeds_of", "single", "with_preset"]

@@ -38,7 +38,9 @@ def forecast(plan: Plan, states: list[JobState], workers: int) -> Forecast:
     if comparison is None:
         return Forecast(0, 0, seconds, None, None)
     pairs = len(comparison.seeds)
-    contrasts = (len(comparison.arms) - 1) * len(comparison.blocks)
+    places = {(job.arm, job.block) for job in plan.jobs}  # some combinations may be left out
+    others = [place for place in places if place[0] != comparison.baseline]
+    contrasts = max(1, sum((comparison.baseline, block) in places for _, block in others))
     spread = _difference_spread(records, comparison.baseline, comparison.metric)
     effect = None if spread is None or pairs < 2 else detectable_effect(pairs, spread, contrasts)
     return Forecast(pairs, contrasts, seconds, smallest_p(pairs, contrasts), effect)

@@ -17,7 +17,7 @@ from nin_exp.errors import IntegrityError
 from nin_exp.records.job import Job
 from nin_exp.records.record import RECORD_FILE, Record
 
-State = Literal["done", "failed", "stale", "running", "started", "planned"]
+State = Literal["done", "failed", "pruned", "stale", "running", "started", "planned"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ def job_state(job: Job) -> JobState:
     """Look into one run directory.
 
     ``stale``: done, but with other code or data than today's. ``started``: was stopped or killed and will go on.
+    ``pruned``: ended early by a search, and never as good as done.
     """
     if is_locked(job.run_dir):
         return JobState(job, "running")
@@ -42,6 +43,8 @@ def job_state(job: Job) -> JobState:
             record = Record.read(job.run_dir)
         except IntegrityError as error:
             return JobState(job, "stale", reason=str(error))
+        if record.status == "pruned":
+            return JobState(job, "pruned", record)
         if record.status != "done":
             return JobState(job, "failed", record, record.error or record.status)
         reason = _staleness(job, record)

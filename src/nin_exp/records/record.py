@@ -12,7 +12,7 @@ from nin_exp.records.files import write_json
 
 SCHEMA_VERSION = 1
 RECORD_FILE = "record.json"
-Status = Literal["done", "failed", "diverged"]
+Status = Literal["done", "failed", "diverged", "pruned"]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The fully connected layer, and the layer that flattens maps for it."""
+"""The fully connected layer, and the layers that flatten maps for it and make maps of its units."""
 
 from __future__ import annotations
 
@@ -98,3 +98,15 @@ class Flatten(Layer):
         """The same values in the input's shape."""
         (shape,) = self.kept()
         return grad_output.reshape(shape)
+
+
+class Unflatten(Layer):
+    """Units as maps of one place: ``(N, C)`` to ``(N, C, 1, 1)``."""
+
+    def forward(self, x: Array) -> Array:
+        """Add the two axes."""
+        return x[:, :, np.newaxis, np.newaxis]
+
+    def backward(self, grad_output: Array) -> Array:
+        """Take them away."""
+        return grad_output[:, :, 0, 0]

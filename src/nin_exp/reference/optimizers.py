@@ -143,8 +143,9 @@ class Adam(Optimizer):
         eps: from 0.
         weight_decay: from 0; added to the gradient as weight_decay w.
         decoupled: AdamW instead: w <- (1 - lr weight_decay) w before the step, and g as it is.
+        amsgrad: the largest v so far in the place of v (v^ = max v / (1 - b2^t), as in torch).
 
-    Source: Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019, algorithm 2.
+    Source: Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019, algorithm 2; Reddi et al. 2018, algorithm 2.
     """
 
     def __init__(
@@ -156,11 +157,10 @@ class Adam(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.0,
         decoupled: bool = False,
+        amsgrad: bool = False,
     ) -> None:
-        super().__init__(
-            parameters,
-            {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "decoupled": decoupled},
-        )
+        settings = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(parameters, {**settings, "decoupled": decoupled, "amsgrad": amsgrad})
 
     def _update(self, w: Array, g: Array, state: StateDict, group: Group) -> None:
         (b1, b2), lr, weight_decay = group["betas"], group["lr"], group["weight_decay"]
@@ -170,12 +170,16 @@ class Adam(Optimizer):
             g = g + weight_decay * w
         if not state:
             state.update(step=np.array(0, np.int64), exp_avg=np.zeros_like(w), exp_avg_sq=np.zeros_like(w))
+            if group["amsgrad"]:
+                state["max_exp_avg_sq"] = np.zeros_like(w)
         state["step"] += 1
         m, v, t = state["exp_avg"], state["exp_avg_sq"], int(state["step"])
         m *= b1
         m += (1 - b1) * g
         v *= b2
         v += (1 - b2) * np.square(g)
+        if group["amsgrad"]:
+            v = np.maximum(state["max_exp_avg_sq"], v, out=state["max_exp_avg_sq"])
         denominator = np.sqrt(v) / math.sqrt(1 - b2**t) + group["eps"]
         w -= lr / (1 - b1**t) * (m / denominator)
 

@@ -7,6 +7,7 @@ Sources: Krizhevsky et al. 2012, section 3.4 (overlapping windows); Lin, Chen an
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 
@@ -206,22 +207,35 @@ class GlobalAvgPool(Layer):
 
 
 class GlobalMaxPool(Layer):
-    """y[n, k] = max over the H W places of x[n, k]; the gradient goes to the first of equal maxima.
+    """y[n, k] = max over the H W places of x[n, k].
+
+    Args:
+        ties: of equal maxima the "first" gets the gradient (torch's adaptive pool), or all "share" it (its amax).
 
     Shapes: ``(N, C, H, W)`` to ``(N, C)``; any H and W.
     """
+
+    def __init__(self, ties: Literal["first", "share"] = "first") -> None:
+        super().__init__()
+        if ties not in ("first", "share"):
+            raise ValueError(f"ties must be one of first, share, got '{ties}'")
+        self.ties = ties
 
     def forward(self, x: Array) -> Array:
         """The maximum of each map."""
         n, channels, height, width = x.shape
         maps = x.reshape(n, channels, height * width)
         winner = maps.argmax(axis=2, keepdims=True)
-        self.keep(x.shape, winner)
-        return np.take_along_axis(maps, winner, axis=2)[:, :, 0]
+        y = np.take_along_axis(maps, winner, axis=2)
+        self.keep(x.shape, maps == y if self.ties == "share" else winner)
+        return y[:, :, 0]
 
     def backward(self, grad_output: Array) -> Array:
-        """``dx = dy`` at the maximum, 0 elsewhere."""
-        shape, winner = self.kept()
+        """``dx = dy`` at the maximum, or ``dy / m`` at each of m equal ones; 0 elsewhere."""
+        shape, winners = self.kept()
+        dy = grad_output[:, :, np.newaxis]
+        if self.ties == "share":
+            return (winners * (dy / winners.sum(axis=2, keepdims=True).astype(dy.dtype))).reshape(shape)
         dx = np.zeros((shape[0], shape[1], shape[2] * shape[3]), grad_output.dtype)
-        np.put_along_axis(dx, winner, grad_output[:, :, np.newaxis], axis=2)
+        np.put_along_axis(dx, winners, dy, axis=2)
         return dx.reshape(shape)

@@ -8,17 +8,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from nin_exp.records.study import Comparison, Study
+from nin_exp.report.across import Across, compare_across
 from nin_exp.report.arms import Cell, describe_cell, group_of
 from nin_exp.report.certainty import exact_reach
 from nin_exp.report.collect import Run, StudyResults
 from nin_exp.report.contrasts import Contrast, find_contrasts
+from nin_exp.report.examples import StudyExamples, find_examples
 from nin_exp.report.metric import Metric
 from nin_exp.report.provenance import SEED_KEYS, Provenance, find_provenance, find_warnings
 from nin_exp.report.ranking import Best, PairOfArms, compare_all, find_best
 from nin_exp.report.sentences import outcome_sentence, second_verdict
 from nin_exp.report.text import plain_text
+
+CONFIDENCE = 0.95
+"""Of intervals over test examples where no comparison names an alpha."""
 
 PREFERRED_METRICS = ("test/acc", "val/acc", "test/loss", "val/loss")
 """Shown where no comparison names a metric: the first that a finished run has."""
@@ -33,6 +39,7 @@ class Analysis:
         arms, blocks: in the order of the plan.
         cells: one an arm and block that the plan holds.
         contrasts, best, all_pairs: empty without a comparison; ``all_pairs`` also with fewer than three arms.
+        across: all blocks together; None without a comparison over two or more.
         warnings: sentences on what makes the runs less comparable than planned.
     """
 
@@ -45,6 +52,7 @@ class Analysis:
     contrasts: tuple[Contrast, ...]
     best: tuple[Best, ...]
     all_pairs: tuple[PairOfArms, ...]
+    across: Across | None
     warnings: tuple[str, ...]
     provenance: Provenance
 
@@ -58,9 +66,31 @@ class Analysis:
         """How many runs are in each state."""
         return dict(Counter(run.state for run in self.runs))
 
+    @cached_property
+    def _places(self) -> dict[tuple[str, str], Cell]:
+        return {(cell.arm, cell.block): cell for cell in self.cells}
+
+    @cached_property
+    def by_example(self) -> StudyExamples:
+        """The runs' predictions, read when first asked for: verdicts on a terminal do not wait for them."""
+        confidence = CONFIDENCE if self.comparison is None else 1 - self.comparison.alpha
+        split = self.metric.split if self.metric is not None and self.metric.is_accuracy else "test"
+        return find_examples(self.cells, self.contrasts, split, confidence)
+
     def cell(self, arm: str, block: str) -> Cell | None:
         """The runs of an arm in a block; None where the plan holds none."""
-        return next((cell for cell in self.cells if (cell.arm, cell.block) == (arm, block)), None)
+        return self._places.get((arm, block))
+
+    def cells_of(self, block: str) -> list[Cell]:
+        """The cells of a block, in the order of the arms."""
+        return self._by_block.get(block, [])
+
+    @cached_property
+    def _by_block(self) -> dict[str, list[Cell]]:
+        blocks: dict[str, list[Cell]] = {}
+        for cell in self.cells:
+            blocks.setdefault(cell.block, []).append(cell)
+        return blocks
 
 
 def analyse(results: StudyResults) -> Analysis:
@@ -76,11 +106,13 @@ def analyse(results: StudyResults) -> Analysis:
     contrasts: tuple[Contrast, ...] = ()
     best: tuple[Best, ...] = ()
     all_pairs: tuple[PairOfArms, ...] = ()
+    across: Across | None = None
     if comparison is not None:
         by_place = {(run.job.arm, run.job.block, run.job.seed): run for run in results.runs}
         contrasts = find_contrasts(comparison, by_place)
         best = find_best(cells, contrasts, comparison.rope, comparison.baseline)
         all_pairs = compare_all(cells, comparison.alpha) if len(comparison.arms) > 2 else ()
+        across = compare_across(comparison, contrasts, cells)
     return Analysis(
         study=study,
         metric=metric,
@@ -91,6 +123,7 @@ def analyse(results: StudyResults) -> Analysis:
         contrasts=contrasts,
         best=best,
         all_pairs=all_pairs,
+        across=across,
         warnings=find_warnings(results, cells),
         provenance=find_provenance(results),
     )

@@ -71,7 +71,7 @@ def _surer(contrasts: Sequence[Contrast], comparison: Comparison) -> str:
         return ""
     if not in_reach:
         most = f"more than {MAX_FURTHER_PAIRS} further seeds"
-        return f"What is undecided has its mean near the edge of the region: it would take {most}."
+        return f"For its spread, what is undecided has its mean too near the edge of the region: it would take {most}."
     total = len(comparison.seeds) + max(pairs for _, pairs in in_reach)
     counts_from_zero = comparison.seeds == tuple(range(len(comparison.seeds)))
     how = f" The same command with seeds={total} runs only the new ones." if counts_from_zero else ""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,11 +23,12 @@ from nin_exp.errors import ConfigError, IntegrityError
 from nin_exp.records.record import Record
 from nin_exp.records.study import PlannedJob, Study
 
-State = Literal["done", "failed", "diverged", "unfinished", "not_started", "unreadable"]
+State = Literal["done", "failed", "diverged", "pruned", "unfinished", "not_started", "unreadable"]
 METRICS_FILE = "metrics.csv"
 CONFIG_FILE = "config.yaml"
 LARGEST_CONFIG_BYTES = 1_000_000
 MOST_CONFIG_KEYS = 2000
+_SEED_LINE = re.compile(rb"^(\w*seed): ([1-9]\d{0,18}|0)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -45,15 +48,19 @@ class Run:
             ``unreadable``: there is a record, but it is damaged.
         problem: what went wrong, None for a run that is done or has yet to finish.
         config: the resolved configuration with dotted keys and values as text; empty when unknown.
+        curve: the learning curve, read when first asked for; None when there is none.
     """
 
     job: PlannedJob
     run_dir: Path
     state: State
     record: Record | None = None
-    curve: Curve | None = None
     problem: str | None = None
     config: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def curve(self) -> Curve | None:
+        return None if self.state == "not_started" else read_curve(self.run_dir / METRICS_FILE)
 
     def score(self, metric: str) -> float | None:
         """A metric of the record; None when it is missing or not finite."""
@@ -95,17 +102,17 @@ def load_run(study_dir: Path, job: PlannedJob) -> Run:
     run_dir = study_dir / job.job_id
     if not run_dir.is_dir():
         return Run(job, run_dir, "not_started")
-    curve, config = read_curve(run_dir / METRICS_FILE), read_config(run_dir / CONFIG_FILE)
+    config = read_config(run_dir / CONFIG_FILE)
     try:
         record = Record.read(run_dir)
     except FileNotFoundError:
-        return Run(job, run_dir, "unfinished", curve=curve, config=config)
+        return Run(job, run_dir, "unfinished", config=config)
     except (IntegrityError, OSError, UnicodeDecodeError) as error:
-        return Run(job, run_dir, "unreadable", curve=curve, config=config, problem=str(error))
+        return Run(job, run_dir, "unreadable", config=config, problem=str(error))
     fault = _fault(record)
     if fault is not None:
-        return Run(job, run_dir, "unreadable", curve=curve, config=config, problem=fault)
-    return Run(job, run_dir, record.status, record, curve, record.error, config)
+        return Run(job, run_dir, "unreadable", config=config, problem=fault)
+    return Run(job, run_dir, record.status, record, record.error, config)
 
 
 def _fault(record: Record) -> str | None:
@@ -131,8 +138,8 @@ def _fault(record: Record) -> str | None:
         return "record.json: flags must be strings; run the job again"
     if not all(isinstance(seed, int) for seed in record.seeds.values()):
         return "record.json: seeds must be integers; run the job again"
-    if record.status not in ("done", "failed", "diverged"):
-        return f"record.json: status must be done, failed or diverged, got '{record.status}'; run the job again"
+    if record.status not in ("done", "failed", "diverged", "pruned"):
+        return f"record.json: status must be done, failed, diverged or pruned, got '{record.status}'; run the job again"
     return None
 
 
@@ -165,19 +172,27 @@ def read_curve(path: Path) -> Curve | None:
 
 def read_config(path: Path) -> dict[str, str]:
     """Read a resolved configuration as dotted keys; empty when missing, damaged or out of all measure."""
-    # The C loader is ten times as fast, where it was built.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         if path.stat().st_size > LARGEST_CONFIG_BYTES:
             return {}
-        tree = yaml.load(path.read_bytes(), Loader=loader)
-        flat: dict[str, str] = {}
-        for key, value in _leaves("", tree):
-            if len(flat) >= MOST_CONFIG_KEYS:  # aliases can make a small file endless
-                return {}
-            flat[key] = value
+        text = path.read_bytes()
+        # The configurations of a plan differ by little more than their seeds: each of the others is parsed once.
+        seeds = {m[1].decode(): m[2].decode() for m in _SEED_LINE.finditer(text)}
+        flat = _parse_config(_SEED_LINE.sub(rb"\1: 0", text))
     except (OSError, yaml.YAMLError, RecursionError, ValueError):
         return {}
+    return {**flat, **{key: seed for key, seed in seeds.items() if key in flat}}
+
+
+@lru_cache(maxsize=512)
+def _parse_config(text: bytes) -> dict[str, str]:
+    # The C loader is ten times as fast, where it was built.
+    tree = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    flat: dict[str, str] = {}
+    for key, value in _leaves("", tree):
+        if len(flat) >= MOST_CONFIG_KEYS:  # aliases can make a small file endless
+            return {}
+        flat[key] = value
     return flat
 
 

@@ -93,7 +93,10 @@ def find_contrasts(comparison: Comparison, runs: Runs) -> tuple[Contrast, ...]:
     others = [arm for arm in comparison.arms if arm != comparison.baseline]
     planned = {(arm, block) for arm, block, _ in runs}
     places = [(arm, block) for block in comparison.blocks for arm in others if (arm, block) in planned]
-    contrasts = [_contrast(comparison, runs, arm, block, len(places)) for arm, block in places]
+    chances = _chances(runs, Metric(comparison.metric))
+    contrasts = [
+        _contrast(comparison, runs, arm, block, len(places), chances.get(block, (None, None))) for arm, block in places
+    ]
     tests = [contrast.outcome.test for contrast in contrasts]
     adjusted = holm([1.0 if test is None else test.p for test in tests])
     return tuple(
@@ -102,14 +105,21 @@ def find_contrasts(comparison: Comparison, runs: Runs) -> tuple[Contrast, ...]:
     )
 
 
-def _contrast(comparison: Comparison, runs: Runs, arm: str, block: str, n_contrasts: int) -> Contrast:
+def _contrast(
+    comparison: Comparison,
+    runs: Runs,
+    arm: str,
+    block: str,
+    n_contrasts: int,
+    known: tuple[float | None, int | None],
+) -> Contrast:
     metric = Metric(comparison.metric)
     pairs = tuple(
         _pair(runs, arm, comparison.baseline, block, seed, metric.key)
         for seed in comparison.seeds
         if (arm, block, seed) in runs or (comparison.baseline, block, seed) in runs
     )
-    chance, num_examples = _chance(runs, block, metric)
+    chance, num_examples = known
     complete = [(p.arm, p.baseline) for p in pairs if p.arm is not None and p.baseline is not None]
     outcome = _outcome(complete, comparison, n_contrasts, chance, num_examples)
     with_diverged = None
@@ -120,10 +130,6 @@ def _contrast(comparison: Comparison, runs: Runs, arm: str, block: str, n_contra
             if p.state != "incomplete"
         ]
         with_diverged = _outcome(filled, comparison, n_contrasts, chance, num_examples)
-    differences = [a - b for a, b in complete]
-    bootstrap = None
-    if len(differences) >= 2:
-        bootstrap = bootstrap_interval(differences, 1 - comparison.alpha, np.random.default_rng(RNG_SEED))
     return Contrast(
         arm=arm,
         baseline=comparison.baseline,
@@ -131,12 +137,18 @@ def _contrast(comparison: Comparison, runs: Runs, arm: str, block: str, n_contra
         pairs=pairs,
         outcome=outcome,
         with_diverged=with_diverged,
-        bootstrap=bootstrap,
+        bootstrap=_bootstrap([a - b for a, b in complete], 1 - comparison.alpha),
         holm_p=None,
         flagged=_flagged(runs, (arm, comparison.baseline), block, pairs),
         chance=chance,
         num_examples=num_examples,
     )
+
+
+def _bootstrap(differences: Sequence[float], confidence: float) -> BootstrapInterval | None:
+    if len(differences) < 2:
+        return None
+    return bootstrap_interval(differences, confidence, np.random.default_rng(RNG_SEED))
 
 
 def _flagged(runs: Runs, arms: Sequence[str], block: str, pairs: Sequence[Pair]) -> tuple[tuple[str, str, int], ...]:
@@ -184,15 +196,16 @@ def _outcome(
     return Outcome(effect, test, judge(effect, comparison.rope, comparison.alpha, tuple(guessing)))
 
 
-def _chance(runs: Runs, block: str, metric: Metric) -> tuple[float | None, int | None]:
-    """Chance and size of the split, from the first record of the block that holds them."""
+def _chances(runs: Runs, metric: Metric) -> dict[str, tuple[float, int | None]]:
+    """Chance and size of the split of each block, from the first record of the block that holds them."""
+    found: dict[str, tuple[float, int | None]] = {}
     if not metric.is_accuracy:
-        return None, None
-    for (_, run_block, _), run in runs.items():
-        if run_block != block or run.record is None:
+        return found
+    for (_, block, _), run in runs.items():
+        if block in found or run.record is None:
             continue
         chance = number(run.record.data.get("chance"))
         if chance is not None and 0 <= chance <= 1:
             size = number(run.record.data.get(f"num_{metric.split}"))
-            return chance, None if size is None or size < 1 else round(size)
-    return None, None
+            found[block] = chance, None if size is None or size < 1 else round(size)
+    return found

@@ -12,6 +12,7 @@ from nin_exp.report.analysis import Analysis
 from nin_exp.report.arms import Cell
 from nin_exp.report.collect import Run
 from nin_exp.report.contrasts import Contrast, Outcome
+from nin_exp.report.examples import ContrastExamples
 from nin_exp.report.ranking import Best
 from nin_exp.report.sections.all_runs import metric_names
 from nin_exp.report.sentences import outcome_sentence, question, second_verdict
@@ -60,6 +61,8 @@ def results_document(analysis: Analysis) -> dict[str, Any]:
         "contrasts": [_contrast(analysis, contrast) for contrast in analysis.contrasts],
         "best": [_best(best) for best in analysis.best],
         "all_pairs": [asdict(pair) for pair in analysis.all_pairs],
+        "across_blocks": None if analysis.across is None else asdict(analysis.across),
+        "test_examples": [_examples(contrast) for contrast in analysis.by_example.contrasts],
         "problems": [_problem(run) for run in analysis.runs if run.state != "done"],
         "warnings": list(analysis.warnings),
         "provenance": asdict(analysis.provenance),
@@ -95,6 +98,17 @@ def _contrast(analysis: Analysis, contrast: Contrast) -> dict[str, Any]:
         "num_examples": contrast.num_examples,
         "with_diverged": None if contrast.with_diverged is None else _outcome(contrast.with_diverged),
         "with_diverged_sentence": second_verdict(contrast, comparison),
+    }
+
+
+def _examples(contrast: ContrastExamples) -> dict[str, Any]:
+    return {
+        "arm": contrast.arm.arm,
+        "baseline": contrast.baseline.arm,
+        "block": contrast.arm.block,
+        "seeds": list(contrast.seeds),
+        "sources": {**asdict(contrast.sources), "examples_share": contrast.sources.examples_share},
+        "mcnemar": [asdict(test) for test in contrast.tests],
     }
 
 

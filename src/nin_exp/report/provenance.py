@@ -90,8 +90,10 @@ def _variants(values: Iterable[str]) -> tuple[Variant, ...]:
 
 def _data_sources(records: Sequence[Record]) -> tuple[DataSource, ...]:
     sources = []
-    for dataset in dict.fromkeys(record.dataset for record in records):
-        of_set = [record for record in records if record.dataset == dataset]
+    by_set: dict[str, list[Record]] = {}
+    for record in records:
+        by_set.setdefault(record.dataset, []).append(record)
+    for dataset, of_set in by_set.items():
         sizes: dict[str, float] = {}
         for record in of_set:
             for key in ("num_train", "num_val", "num_test", "num_classes", "chance"):
@@ -112,7 +114,9 @@ def _configuration(
     for key in dict.fromkeys(key for config in configs for key in config):
         if key.partition(".")[0] in VOLATILE_KEYS:
             continue
-        values = Counter(redact_text(f"{key}={config.get(key, 'not set')}").partition("=")[2] for config in configs)
+        values: Counter[str] = Counter()
+        for value, num in Counter(config.get(key, "not set") for config in configs).items():
+            values[redact_text(f"{key}={value}").partition("=")[2]] += num
         if len(values) == 1:
             fixed[key] = shorten(next(iter(values)), LONGEST_VALUE)
         else:
@@ -123,8 +127,10 @@ def _configuration(
 def find_warnings(results: StudyResults, cells: Sequence[Cell]) -> tuple[str, ...]:
     """Say in a sentence each what makes the runs less comparable than the plan says."""
     warnings = []
-    for block in dict.fromkeys(cell.block for cell in cells):
-        records = [r.record for cell in cells if cell.block == block for r in cell.runs if r.record is not None]
+    by_block: dict[str, list[Record]] = {}
+    for cell in cells:
+        by_block.setdefault(cell.block, []).extend(r.record for r in cell.runs if r.record is not None)
+    for block, records in by_block.items():
         place = f"in {block}" if block else "in this study"
         fingerprints = {str(r.data["fingerprint"]) for r in records if r.data.get("fingerprint")}
         if len(fingerprints) > 1:

@@ -8,6 +8,15 @@ from typing import Any
 
 from nin_exp.report.figures.figure import Figure
 
+MOST_BLOCKS = 24
+"""Blocks that are drawn; of more, the tables have all."""
+
+
+def not_drawn(blocks: tuple[str, ...]) -> str:
+    """Say how many blocks have no picture; empty when all have one."""
+    more = len(blocks) - MOST_BLOCKS
+    return f"The first {MOST_BLOCKS} blocks are drawn; {more} more stand in the tables." if more > 0 else ""
+
 
 @dataclass(frozen=True)
 class Section:

@@ -142,7 +142,8 @@ def _more_seeds(outcome: Outcome, threshold: str) -> list[str]:
     if further is None:
         return []
     if further.is_bound:
-        return [f"It would take more than {further.pairs} further seeds to decide: the mean lies near ±{threshold}."]
+        reason = f"for their spread the mean lies too near ±{threshold}"
+        return [f"It would take more than {further.pairs} further seeds to decide: {reason}."]
     seeds = f"{further.pairs} more seed{'s' if further.pairs > 1 else ''}"
     if is_lower_limit(outcome):
         return [f"At least {seeds} {_are(further.pairs)} needed."]

@@ -12,20 +12,26 @@ from nin_exp.report.analysis import Analysis, analyse
 from nin_exp.report.collect import load_study
 from nin_exp.report.document import results_csv, results_document
 from nin_exp.report.latex import latex_tables
+from nin_exp.report.markdown import markdown_summary
 from nin_exp.report.merge import merge_studies
 from nin_exp.report.page import render_page
+from nin_exp.report.vector import curves_svg, difference_svg
 
 REPORT_DIR = "report"
+MOST_CURVES = 20
+"""Blocks whose curves are written as files."""
 
 
 @dataclass(frozen=True)
 class ReportPaths:
-    """The files of a report."""
+    """The files of a report; ``figures`` is a folder of SVG files for a paper."""
 
     html: Path
     json: Path
     csv: Path
     tex: Path
+    markdown: Path
+    figures: Path
 
 
 def build_report(study_dir: Path) -> ReportPaths:
@@ -51,22 +57,50 @@ def build_joint_report(study_dirs: Sequence[Path], report_dir: Path) -> ReportPa
 
 
 def write_report(analysis: Analysis, report_dir: Path) -> ReportPaths:
-    """Write an analysis as HTML, JSON, CSV and LaTeX.
+    """Write a ready analysis: page, tables, summary and figures.
+
+    Who has analysed a study already, for its verdicts on a terminal, need not read its runs again.
 
     Raises:
         RefusedError: the folder is a link that leads elsewhere.
         StorageError: the files cannot be written.
     """
-    if report_dir.is_symlink():
-        raise RefusedError(f"the report's folder must not be a link, got '{report_dir}'; remove the link")
+    paths = write_tables(analysis, report_dir)
+    _write_figures(analysis, paths.figures)
+    write_text(paths.html, render_page(analysis))  # last: whoever sees the page finds its files
+    return paths
+
+
+def write_tables(analysis: Analysis, report_dir: Path) -> ReportPaths:
+    """Write what needs no picture: JSON, CSV, LaTeX and the summary in Markdown; for very many runs.
+
+    Raises:
+        RefusedError, StorageError: as ``write_report``.
+    """
     paths = ReportPaths(
         html=report_dir / "index.html",
         json=report_dir / "results.json",
         csv=report_dir / "results.csv",
         tex=report_dir / "tables.tex",
+        markdown=report_dir / "summary.md",
+        figures=report_dir / "figures",
     )
+    for folder in (report_dir, paths.figures):
+        if folder.is_symlink():
+            raise RefusedError(f"the report's folder must not be a link, got '{folder}'; remove the link")
     write_json(paths.json, results_document(analysis))
     write_text(paths.csv, results_csv(analysis))
     write_text(paths.tex, latex_tables(analysis))
-    write_text(paths.html, render_page(analysis))  # last: whoever sees the page finds its files
+    write_text(paths.markdown, markdown_summary(analysis))
     return paths
+
+
+def _write_figures(analysis: Analysis, folder: Path) -> None:
+    forest = difference_svg(analysis)
+    if forest is not None:
+        write_text(folder / "differences.svg", forest)
+    for place, block in enumerate(analysis.blocks[:MOST_CURVES]):
+        for name in ("val/acc", "train/loss"):
+            curves = curves_svg(analysis, block, name)
+            if curves is not None:
+                write_text(folder / f"curves-{place}-{name.replace('/', '-')}.svg", curves)

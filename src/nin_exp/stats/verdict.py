@@ -52,7 +52,7 @@ def judge(effect: PairedEffect | None, rope: float, alpha: float, at_chance: tup
     few: tuple[Note, ...] = ("few_pairs",) if effect.n < FEW_PAIRS else ()
     if effect.sd == 0:
         return _judge_without_spread(effect, rope, alpha, few)
-    label = _place(effect.widened.low, effect.widened.high, rope)
+    label = place(effect.widened.low, effect.widened.high, rope)
     if label != "undecided":
         return Verdict(label, notes=few)
     further = further_pairs(effect.n, effect.mean, effect.sd, rope, alpha / effect.n_contrasts)
@@ -67,12 +67,13 @@ def _judge_without_spread(effect: PairedEffect, rope: float, alpha: float, few: 
     if effect.mean == 0:
         return Verdict("same", notes=("identical", *few))
     if smallest_p(effect.n, effect.n_contrasts) <= alpha:
-        return Verdict(_place(effect.mean, effect.mean, rope), notes=("no_spread", *few))
+        return Verdict(place(effect.mean, effect.mean, rope), notes=("no_spread", *few))
     wanted = pairs_for_exact_test(effect.n_contrasts, alpha)
     return Verdict("undecided", FurtherPairs(wanted - effect.n, is_bound=False), notes=("no_spread", *few))
 
 
-def _place(low: float, high: float, rope: float) -> Label:
+def place(low: float, high: float, rope: float) -> Label:
+    """The verdict of an interval against the region of practical equivalence [-rope, rope]."""
     if low > rope:
         return "better"
     if high < -rope:

@@ -14,6 +14,7 @@ from nin_exp.report.text import plain_text, plotly_text
 from nin_exp.stats.intervals import Interval
 
 ROW_HEIGHT = 64
+MOST_ROWS = 60
 INTERVAL_REACH = 3.0
 """An interval of two or three pairs can be a hundred times as wide as the differences: beyond this many times
 the largest difference it is cut."""
@@ -21,7 +22,8 @@ the largest difference it is cut."""
 
 def differences_figure(contrasts: Sequence[Contrast], comparison: Comparison) -> Figure | None:
     """Draw one row a contrast; None when there is nothing to draw."""
-    shown = [contrast for contrast in contrasts if contrast.outcome.effect is not None]
+    drawable = [contrast for contrast in contrasts if contrast.outcome.effect is not None]
+    shown = drawable[:MOST_ROWS]
     if not shown:
         return None
     metric = Metric(comparison.metric)
@@ -33,13 +35,14 @@ def differences_figure(contrasts: Sequence[Contrast], comparison: Comparison) ->
     annotations = [note for row, contrast in enumerate(shown) for note in _labels(row, contrast)]
     figure_layout = layout(x, {**y, "fixedrange": True}, has_legend=False, annotations=annotations)
     figure_layout["shapes"] = [_rope(comparison, metric)]
+    left_out = f" {len(drawable) - len(shown)} more stand in the table." if len(drawable) > len(shown) else ""
     cut = " Intervals that reach beyond the picture are cut." if is_cut else ""
     return Figure(
         key="differences",
         title="Paired differences",
         caption=(
             f"Right of zero an arm is better than {plain_text(comparison.baseline)}, left of it worse. "
-            f"The verdict asks where the interval lies against the shaded band.{cut}"
+            f"The verdict asks where the interval lies against the shaded band.{cut}{left_out}"
         ),
         description=" ".join(outcome_sentence(contrast, comparison).text for contrast in shown),
         data=data,

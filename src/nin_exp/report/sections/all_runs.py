@@ -10,6 +10,8 @@ from nin_exp.report.sections.problems import STATES
 
 SPLITS = ("test", "val", "train")
 LOWEST = float("-inf")
+MOST_ROWS = 2000
+"""Runs in the page's table; a browser is slow with more."""
 
 
 def section(analysis: Analysis) -> Section | None:
@@ -22,8 +24,10 @@ def section(analysis: Analysis) -> Section | None:
     columns += [Column("seed"), Column("state", is_number=False)]
     columns += [Column(f"{name}, %" if Metric(name).is_accuracy else name) for name in metrics]
     columns += [Column("epochs"), Column("best epoch"), Column("parameters"), Column("time")]
-    rows = tuple(_row(run, choices, metrics) for run in analysis.runs)
-    table = Table(f"{len(rows)} planned run{'' if len(rows) == 1 else 's'}", tuple(columns), rows)
+    total = len(analysis.runs)
+    rows = tuple(_row(run, choices, metrics) for run in analysis.runs[:MOST_ROWS])
+    notes = (f"The first {MOST_ROWS} runs; all {total} stand in results.csv.",) if total > MOST_ROWS else ()
+    table = Table(f"{total} planned run{'' if total == 1 else 's'}", tuple(columns), rows, notes)
     return Section("all_runs", "All runs", {"table": table, "is_open": analysis.comparison is None})
 
 

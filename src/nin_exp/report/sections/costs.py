@@ -9,7 +9,7 @@ from nin_exp.report.arms import Cell
 from nin_exp.report.figures.figure import Figure
 from nin_exp.report.figures.tradeoff import tradeoff_figure
 from nin_exp.report.metric import count, duration, memory
-from nin_exp.report.section import Column, Section, Table, TableCell
+from nin_exp.report.section import MOST_BLOCKS, Column, Section, Table, TableCell
 from nin_exp.stats.scores import ScoreSummary
 
 LOWEST = float("-inf")
@@ -35,8 +35,8 @@ def section(analysis: Analysis) -> Section | None:
     metric = analysis.metric
     if metric is not None:
         found = (
-            tradeoff_figure([c for c in cells if c.block == block], analysis.arms, block, f"tradeoff-{i}", metric)
-            for i, block in enumerate(analysis.blocks)
+            tradeoff_figure(analysis.cells_of(block), analysis.arms, block, f"tradeoff-{i}", metric)
+            for i, block in enumerate(analysis.blocks[:MOST_BLOCKS])
         )
         figures = tuple(figure for figure in found if figure is not None)
     label = "" if metric is None else metric.label

@@ -94,13 +94,14 @@ def _limits(analysis: Analysis) -> str:
     if metric is None or not metric.is_accuracy:
         return ""
     sizes = {source.dataset: source.sizes.get(f"num_{metric.split}") for source in analysis.provenance.data}
+    by_set: dict[str, list[float]] = {}
+    for cell in analysis.cells:
+        for dataset in {r.record.dataset for r in cell.runs if r.record is not None}:
+            if cell.summary is not None:
+                by_set.setdefault(dataset, []).append(cell.summary.mean)
     errors = []
     for dataset, size in sizes.items():
-        means = [
-            cell.summary.mean
-            for cell in analysis.cells
-            if cell.summary is not None and any(r.record is not None and r.record.dataset == dataset for r in cell.runs)
-        ]
+        means = by_set.get(dataset, [])
         if size and means:
             p = sorted(means)[len(means) // 2]
             errors.append(f"{100 * math.sqrt(max(0.0, p * (1 - p)) / size):.2g} points on {dataset}")

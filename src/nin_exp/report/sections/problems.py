@@ -14,6 +14,7 @@ STATES = {
     "done": "done",
     "failed": "failed",
     "diverged": "diverged",
+    "pruned": "pruned",
     "unreadable": "record damaged",
     "unfinished": "started, no record",
     "not_started": "not started",

@@ -30,7 +30,7 @@
     return isBand ? value.replace("rgb(", "rgba(").replace(")", ", 0.16)") : value;
   };
   const paint = (value, key) => {
-    if (typeof value === "string") return /color$/.test(key) && value.startsWith("--") ? colour(value) : value;
+    if (typeof value === "string") return /color(scale)?$/.test(key) && value.startsWith("--") ? colour(value) : value;
     if (Array.isArray(value)) return value.map((item) => paint(item, key));
     if (value === null || typeof value !== "object") return value;
     return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, paint(item, name)]));

@@ -1,0 +1,63 @@
+"""Where an executor takes its jobs from, and whom it tells how they go."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+from nin_exp.executors.outcome import OnOutcome, OnStart, Outcome
+from nin_exp.records.job import Job
+
+Row = dict[str, float]
+
+
+class StopPlan(Exception):
+    """Raised by a feed that has seen enough: running jobs are asked to save and end, no other starts."""
+
+
+class Feed(ABC):
+    """A source of jobs; ``watches_epochs``: each epoch's row is sent here, and may end its job."""
+
+    watches_epochs = False
+
+    @abstractmethod
+    def next_job(self) -> Job | None:
+        """A job for a free slot; None when there is none now. With none running either, the plan has ended."""
+
+    @abstractmethod
+    def on_start(self, job: Job) -> None:
+        """A job's process has started."""
+
+    def is_pruned(self, job: Job, rows: Sequence[Row]) -> bool:
+        """Whether to end a job that has come so far; ``rows`` holds a metrics row for each epoch."""
+        return False
+
+    @abstractmethod
+    def on_outcome(self, outcome: Outcome) -> None:
+        """A job's process has ended."""
+
+    @abstractmethod
+    def on_tick(self) -> None:
+        """Called several times a second, for a display."""
+
+
+class ListFeed(Feed):
+    """A plan's jobs, in its order."""
+
+    def __init__(
+        self, jobs: Sequence[Job], on_start: OnStart, on_outcome: OnOutcome, on_tick: Callable[[], None]
+    ) -> None:
+        self._pending = list(jobs)
+        self._on_start, self._on_outcome, self._on_tick = on_start, on_outcome, on_tick
+
+    def next_job(self) -> Job | None:
+        return self._pending.pop(0) if self._pending else None
+
+    def on_start(self, job: Job) -> None:
+        self._on_start(job)
+
+    def on_outcome(self, outcome: Outcome) -> None:
+        self._on_outcome(outcome)
+
+    def on_tick(self) -> None:
+        self._on_tick()

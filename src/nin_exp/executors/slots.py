@@ -1,0 +1,86 @@
+"""How this machine is shared out among jobs: cores, or GPUs and fractions of GPUs. Found without torch."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+from nin_exp.config import ExecutorConfig
+from nin_exp.errors import ConfigError
+
+_MEMORY_PER_WORKER = 2 * 2**30
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A place where one job runs: its share of the cores, and its GPUs where there are any."""
+
+    threads: int
+    gpus: tuple[str, ...] | None
+
+
+def make_slots(settings: ExecutorConfig, num_jobs: int, *, use_gpus: bool) -> list[Slot]:
+    """Share out this machine: slots of whole GPUs or shares of one, else one a core (memory permitting).
+
+    Raises:
+        ConfigError: ``executor.gpus`` names a GPU twice, or a job wants more GPUs than there are.
+    """
+    gpus = declared_gpus(settings) if use_gpus else []
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if gpus:
+        groups = _groups(gpus, float(settings.gpus_per_job))
+        groups = groups[: settings.workers or len(groups)]
+        return [Slot(max(1, cores // len(groups)), group) for group in groups]
+    fitting = max(1, _free_memory() // _MEMORY_PER_WORKER)
+    workers = settings.workers or max(1, min(cores, num_jobs, fitting))
+    return [Slot(max(1, cores // workers), None)] * workers
+
+
+def _groups(gpus: list[str], gpus_per_job: float) -> list[tuple[str, ...]]:
+    """Which GPUs each slot sees. Shares of a GPU are dealt round: with few jobs, each has a GPU of its own."""
+    if gpus_per_job < 1:
+        jobs_per_gpu = int(1 / gpus_per_job + 1e-9)
+        return [(gpu,) for _ in range(jobs_per_gpu) for gpu in gpus]
+    size = int(gpus_per_job)
+    if size > len(gpus):
+        raise ConfigError(f"executor.gpus_per_job must be at most the {len(gpus)} GPUs there are, got {size}; lower it")
+    return [tuple(gpus[i : i + size]) for i in range(0, len(gpus) - size + 1, size)]
+
+
+def declared_gpus(settings: ExecutorConfig) -> list[str]:
+    """The GPUs that jobs may use: those of ``executor.gpus``, else those that are visible.
+
+    Raises:
+        ConfigError: one is named twice.
+    """
+    if settings.gpus is None:
+        return visible_gpus()
+    named = [str(gpu) for gpu in settings.gpus]
+    if len(set(named)) != len(named):
+        raise ConfigError(f"executor.gpus must name each GPU once, got {named}; a share is executor.gpus_per_job=0.5")
+    return named
+
+
+def visible_gpus() -> list[str]:
+    """Ids of the GPUs this process may use."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [g.strip() for g in named.split(",") if g.strip() and g.strip() != "-1"]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        query = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+        done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
+        if done.returncode == 0:
+            return done.stdout.split()
+    return []
+
+
+def _free_memory() -> int:
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return 8 * 2**30

@@ -1,0 +1,65 @@
+"""How sure the arms are, and how right they are to be: reliability diagrams and the calibration metrics."""
+
+from __future__ import annotations
+
+from nin_exp.report.analysis import Analysis
+from nin_exp.report.arms import Cell
+from nin_exp.report.figures.reliability import reliability_figure
+from nin_exp.report.metric import Metric
+from nin_exp.report.section import Column, Section, Table, TableCell
+from nin_exp.stats.scores import summarise
+
+MOST_BLOCKS = 12
+LOWEST = float("-inf")
+COLUMNS = {
+    "ece": ("ECE", "expected calibration error: mean gap between confidence and accuracy over 15 bins"),
+    "nll": ("NLL", "negative log-likelihood, nats"),
+    "brier": ("Brier", "sum of squared errors of the probabilities"),
+    "ece_scaled": ("ECE, scaled", "after dividing the logits by a temperature fitted on validation"),
+    "nll_scaled": ("NLL, scaled", "after the same division"),
+}
+
+
+def section(analysis: Analysis) -> Section | None:
+    """A diagram a block and the table; None where no predictions were kept."""
+    examples = analysis.by_example
+    found = (
+        reliability_figure([c for c in examples.cells if c.block == block], analysis.arms, block, f"reliability-{i}")
+        for i, block in enumerate(analysis.blocks[:MOST_BLOCKS])
+    )
+    figures = tuple(figure for figure in found if figure is not None)
+    if not figures:
+        return None
+    return Section("calibration", "Calibration", {"figures": figures, "table": _table(analysis)}, figures)
+
+
+def _table(analysis: Analysis) -> Table | None:
+    split = analysis.by_example.split
+    names = [
+        name
+        for name in COLUMNS
+        if any(run.score(f"{split}/{name}") is not None for run in analysis.runs if run.state == "done")
+    ]
+    rows = tuple(_row(cell, split, names) for cell in analysis.cells if cell.states.get("done"))
+    if not names or not rows:
+        return None
+    columns = (
+        Column("arm" if analysis.comparison else "runs", is_number=False),
+        Column("block" if analysis.comparison else "data set", is_number=False),
+        *(Column(COLUMNS[name][0], hint=COLUMNS[name][1]) for name in names),
+    )
+    return Table("Lower is better; mean ± standard deviation over seeds", columns, rows)
+
+
+def _row(cell: Cell, split: str, names: list[str]) -> tuple[TableCell, ...]:
+    cells = [TableCell(cell.arm), TableCell(cell.block)]
+    for name in names:
+        metric = Metric(f"{split}/{name}")
+        scores = [s for run in cell.runs if run.state == "done" and (s := run.score(metric.key)) is not None]
+        if not scores:
+            cells.append(TableCell("–", sort=LOWEST))
+            continue
+        summary = summarise(scores)
+        spread = "" if summary.sd is None else f" ± {summary.sd:.2g}"
+        cells.append(TableCell(f"{metric.score(summary.mean)}{spread}", sort=summary.mean))
+    return tuple(cells)

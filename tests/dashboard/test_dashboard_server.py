@@ -1,0 +1,225 @@
+"""The dashboard over HTTP: what it serves, to whom, and what it refuses."""
+
+import http.client
+import json
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nin_exp.dashboard.live import LiveStudy
+from nin_exp.dashboard.run_view import config_difference, read_classes, read_log
+from nin_exp.dashboard.server import DashboardServer
+from nin_exp.errors import ConfigError, StorageError
+
+Finish = Callable[[Path, str], None]
+Get = Callable[..., tuple[int, dict[str, str], str]]
+
+
+@pytest.fixture
+def server(study_dir: Path) -> Iterator[DashboardServer]:
+    with DashboardServer({"heads": study_dir}, "127.0.0.1", 0) as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.02,))
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def get(server: DashboardServer) -> Get:
+    def ask(path: str, method: str = "GET", host: str | None = None) -> tuple[int, dict[str, str], str]:
+        connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=30)
+        connection.putrequest(method, path, skip_host=True)
+        connection.putheader("Host", host or f"127.0.0.1:{server.server_port}")
+        connection.endheaders()
+        answer = connection.getresponse()
+        found = answer.status, dict(answer.getheaders()), answer.read().decode()
+        connection.close()
+        return found
+
+    return ask
+
+
+def state_of(get: Get) -> dict[str, Any]:
+    status, _, body = get("/study/heads/state.json")
+    assert status == 200
+    found: dict[str, Any] = json.loads(body)
+    return found
+
+
+def test_state_says_how_far_the_plan_is(get: Get) -> None:
+    state = state_of(get)
+    counts = {key: number for key, _, number in state["states"]}
+    assert counts == {"done": 8, "unfinished": 3, "not_started": 1}
+    assert state["total"] == 12
+    assert len(state["verdicts"]) == 2
+    assert "fc" in state["verdicts"][0]["statement"]
+    by_id = {run["job_id"]: run for run in state["runs"]}
+    assert by_id["mnistgap0"]["score"] == "90.00 %"
+    assert (by_id["mnistgap2"]["epoch"], by_id["mnistgap2"]["score"]) == (5, None)
+    assert by_id["svhnfc2"]["state"] == "not_started"
+    assert [run["job_id"] for run in state["running"]] == ["mnistgap2", "mnistfc2", "svhngap2"]
+    points = state["running"][0]["series"][0]["points"]
+    assert points[0] == [1, pytest.approx(39.8)]
+    assert len(points) == 5
+
+
+def test_state_changes_when_a_run_finishes(get: Get, study_dir: Path, finish: Finish) -> None:
+    before = state_of(get)
+    assert state_of(get)["token"] == before["token"]
+    finish(study_dir, "mnistgap2")
+    after = state_of(get)
+    assert after["token"] != before["token"]
+    assert {key: number for key, _, number in after["states"]}["done"] == 9
+
+
+def test_only_changed_runs_are_read_again(study_dir: Path, finish: Finish, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nin_exp.dashboard import live
+
+    read: list[str] = []
+    load = live.load_run
+    monkeypatch.setattr(live, "load_run", lambda folder, job: read.append(job.job_id) or load(folder, job))
+    study = LiveStudy(study_dir)
+    study.look()
+    assert len(read) == 12
+    study.look()
+    finish(study_dir, "svhnfc2")
+    study.look()
+    assert read[12:] == ["svhnfc2"]
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1", "127.0.0.1:1", "localhost.evil.example:{port}", "", "127.0.0.1:{port}:80"]
+)
+def test_other_hosts_are_refused(get: Get, server: DashboardServer, host: str) -> None:
+    name = host.format(port=server.server_port) or " "
+    for path in ("/", "/study/heads/state.json", "/study/heads/report"):
+        status, _, body = get(path, host=name)
+        assert status in (400, 421)
+        assert "heads" not in body
+
+
+def test_our_own_names_are_served(get: Get, server: DashboardServer) -> None:
+    for name in ("127.0.0.1", "localhost", "[::1]"):
+        assert get("/", host=f"{name}:{server.server_port}")[0] == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
+def test_nothing_can_be_written(get: Get, method: str) -> None:
+    assert get("/study/heads/state.json", method=method)[0] == 501
+
+
+@pytest.mark.parametrize("path", ["/", "/study/heads", "/study/heads/run/mnistgap0"])
+def test_scripts_run_by_a_fresh_nonce_only(get: Get, path: str) -> None:
+    nonces = set()
+    for _ in range(2):
+        status, headers, body = get(path)
+        assert status == 200
+        policy = headers["Content-Security-Policy"]
+        (nonce,) = set(re.findall(r"'nonce-([\w-]+)'", policy))
+        nonces.add(nonce)
+        assert "unsafe" not in policy
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        tags = re.findall(r"<(?:script|style)[^>]*>", body)
+        assert tags
+        assert all(f'nonce="{nonce}"' in tag for tag in tags)
+        assert " style=" not in body
+        assert " on" not in "".join(re.findall(r"<body[^>]*>", body))
+        assert headers["X-Frame-Options"] == "DENY"
+        assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
+    assert len(nonces) == 2
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/x",
+        "/study",
+        "/study/other",
+        "/study/heads/run",
+        "/study/heads/run/../../../etc/passwd",
+        "/study/heads/run/%2e%2e%2fstudy.json",
+        "/study/heads/study.json",
+        "/study/heads/run/mnistgap0/config.yaml",
+        "/study/..%2f/state.json",
+    ],
+)
+def test_files_cannot_be_asked_for(get: Get, path: str) -> None:
+    status, _, body = get(path)
+    assert (status, body) == (404, "there is no such page\n")
+
+
+def test_run_page(get: Get) -> None:
+    status, _, body = get("/study/heads/run/mnistfc0")
+    assert status == 200
+    assert "line of mnistfc0" in body
+    assert "hunter2" not in body
+    assert "\x1b" not in body
+    assert "<script>window.hit" not in body
+    assert "&lt;b&gt;dog" in body
+    assert "head.name" in body
+    assert "runs_dir" not in body
+    assert "/study/heads/run/mnistgap0" in body
+
+
+def test_report_page_is_the_report(get: Get, study_dir: Path) -> None:
+    from nin_exp.report.write import build_report
+
+    status, _, body = get("/study/heads/report")
+    assert status == 200
+    assert body == build_report(study_dir).html.read_text(encoding="utf-8")
+
+
+def test_head_has_no_body(get: Get) -> None:
+    status, headers, body = get("/study/heads", method="HEAD")
+    assert (status, body) == (200, "")
+    assert int(headers["Content-Length"]) > 1000
+
+
+def test_several_studies_are_listed(study_dir: Path) -> None:
+    from nin_exp.dashboard.pages import render_list
+
+    assert "&lt;b&gt;" in render_list(["<b>", "two"], "n")
+
+
+def test_damaged_study_is_said(get: Get, study_dir: Path) -> None:
+    (study_dir / "study.json").write_text("{")
+    status, _, body = get("/study/heads/state.json")
+    assert status == 500
+    assert "study.json" in body
+
+
+def test_other_interfaces_and_taken_ports_are_refused(study_dir: Path) -> None:
+    with pytest.raises(ConfigError, match=r"must be 127.0.0.1 or localhost, got '0.0.0.0'"):
+        DashboardServer({"heads": study_dir}, "0.0.0.0", 0)
+    with pytest.raises(ConfigError, match="needs at least one study"):
+        DashboardServer({}, "127.0.0.1", 0)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(StorageError, match=f"port {port} on 127.0.0.1 cannot be used"):
+            DashboardServer({"heads": study_dir}, "127.0.0.1", port)
+    with pytest.raises(StorageError, match="port 70000"):
+        DashboardServer({"heads": study_dir}, "127.0.0.1", 70000)
+
+
+def test_log_and_classes_of_a_damaged_run(tmp_path: Path) -> None:
+    assert read_log(tmp_path / "log.txt") == ""
+    (tmp_path / "log.txt").write_bytes(b"\xff\xfe" + b"x\n" * 100_000)
+    assert len(read_log(tmp_path / "log.txt").splitlines()) == 150
+    assert read_classes(tmp_path) == []
+    for content in ("{", "[]", '{"class_names": ["a"], "test": {"num_examples": [1, 2], "acc": [1, 1]}}'):
+        (tmp_path / "per_class.json").write_text(content)
+        assert read_classes(tmp_path) == []
+
+
+def test_configuration_difference(study_dir: Path) -> None:
+    runs = {run.job.job_id: run for run in LiveStudy(study_dir).look().analysis.runs}
+    assert config_difference(runs["mnistfc0"], runs["mnistgap0"]) == [("head.name", "fc", "gap")]

@@ -2,6 +2,10 @@
 
 Command: python benchmarks/reference_step.py --steps 9
          python benchmarks/reference_step.py --network lenet --steps 41
+         python benchmarks/reference_step.py --network nin_2x2 --steps 3 --warm-up 1
+         python benchmarks/reference_step.py --network cnn_numpy --steps 5 --warm-up 1
+The last two have an arm with the operators of the two published NumPy implementations, in float64 as published: NiN
+with the pools of "numpy NIN", and the net of "cnn_numpy".
 Prints the median and quartiles of both times, their ratio (the median of the ratios within a round, with a
 bootstrap interval), the same ratio for a second torch process against the first (A/A: what noise alone gives),
 and each process's processor time (which other programs on the machine disturb less) and peak memory. Every arm
@@ -24,12 +28,15 @@ from typing import Any
 import numpy as np
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
-BATCH = {"nin": 128, "lenet": 128}
-SHAPE = {"nin": (3, 32, 32), "lenet": (1, 28, 28)}
+BATCH = {"nin": 128, "lenet": 128, "nin_2x2": 128, "cnn_numpy": 100}
+SHAPE = {"nin": (3, 32, 32), "lenet": (1, 28, 28), "nin_2x2": (3, 32, 32), "cnn_numpy": (1, 28, 28)}
 NIN = [(3, 192, 5), (192, 160, 1), (160, 96, 1), (96, 192, 5), (192, 192, 1), (192, 192, 1), (192, 192, 3)]
 NIN += [(192, 192, 1), (192, 10, 1)]
-LEARNING_RATE, MOMENTUM = 0.01, 0.9
-WARM_UP = 2
+LEARNING_RATE = 0.01
+DENSE = {"lenet": [(400, 120), (120, 84), (84, 10)], "cnn_numpy": [(588, 512), (512, 128), (128, 10)]}
+THIN = {"lenet": [(1, 6, 5, 2), (6, 16, 5, 0)], "cnn_numpy": [(1, 6, 3, 1), (6, 12, 3, 1)]}
+"""Channels in and out, kernel, padding."""
+MOMENTUM = {"nin": 0.9, "lenet": 0.9, "nin_2x2": 0.0, "cnn_numpy": 0.0}  # the published optimizers have none
 
 
 def batch(network: str, size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -46,7 +53,7 @@ def numpy_step(network: str, size: int) -> Callable[[], float]:
 
     net = numpy_network(network)
     images, labels = batch(network, size)
-    loss, optimizer = CrossEntropy(), SGD(net.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
+    loss, optimizer = CrossEntropy(), SGD(net.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM[network])
 
     def step() -> float:
         optimizer.zero_grad()
@@ -59,8 +66,8 @@ def numpy_step(network: str, size: int) -> Callable[[], float]:
 
 
 def numpy_network(network: str) -> Any:
-    """NiN for CIFAR-10 (Lin et al. 2014; widths of the author's configuration), or LeNet-5 with ReLU."""
-    from nin_exp.reference.activations import ReLU
+    """NiN for CIFAR-10 (Lin et al. 2014; widths of the author's configuration), or a LeNet with ReLU or tanh."""
+    from nin_exp.reference.activations import ReLU, Tanh
     from nin_exp.reference.containers import Sequential
     from nin_exp.reference.conv import Conv2d
     from nin_exp.reference.linear import Flatten, Linear
@@ -68,17 +75,44 @@ def numpy_network(network: str) -> Any:
 
     rng = np.random.default_rng(1)
     layers: list[Any] = []
-    if network == "nin":
+    if network.startswith("nin"):
         for number, (c, k, size) in enumerate(NIN):
             layers += [Conv2d(c, k, size, padding=size // 2, rng=rng), ReLU()]
-            layers += [MaxPool2d(3, 2, ceil_mode=True)] if number in (2, 5) else []
+            pool = MaxPool2d(3, 2, ceil_mode=True) if network == "nin" else MaxPool2d(2)
+            layers += [pool] if number in (2, 5) else []
         return Sequential(*layers[:-1], GlobalAvgPool())
-    for c, k, padding in ((1, 6, 2), (6, 16, 0)):
-        layers += [Conv2d(c, k, 5, padding=padding, rng=rng), ReLU(), MaxPool2d(2)]
+    activation = ReLU if network == "lenet" else Tanh
+    for c, k, size, padding in THIN[network]:
+        layers += [Conv2d(c, k, size, padding=padding, rng=rng), activation(), MaxPool2d(2)]
     layers.append(Flatten())
-    for c, k in ((400, 120), (120, 84), (84, 10)):
-        layers += [Linear(c, k, rng=rng), ReLU()]
+    for c, k in DENSE[network]:
+        layers += [Linear(c, k, rng=rng), activation()]
     return Sequential(*layers[:-1])
+
+
+def published_step(network: str, size: int) -> Callable[[], float]:
+    """The same with published operators, from the same weights, in float64."""
+    sys.path.insert(0, str(SOURCE))
+    import published_operators as published
+
+    state = {name: value.astype(np.float64) for name, value in numpy_network(network).state_dict().items()}
+    names = sorted({int(name.split(".")[0]) for name in state})
+    weights = [(state[f"{name}.weight"], state[f"{name}.bias"]) for name in names]
+    layers: list[Any] = []
+    if network == "nin_2x2":
+        for number, (weight, bias) in enumerate(weights):
+            layers += [published.Conv(weight, bias, weight.shape[2] // 2), published.ReLU()]
+            layers += [published.Pool()] if number in (2, 5) else []
+        layers = [*layers[:-1], published.GlobalAverage()]
+    else:
+        for (weight, bias), (_, _, _, padding) in zip(weights, THIN[network], strict=False):
+            layers += [published.LoopConv(weight, bias, padding), published.Tanh(), published.LoopPool()]
+        for weight, bias in weights[len(THIN[network]) :]:
+            layers += [published.Dense(weight, bias, 0), published.Tanh()]
+        layers = layers[:-1]
+    net = published.PublishedNet(layers, LEARNING_RATE)
+    images, labels = batch(network, size)
+    return lambda: net.step(images.astype(np.float64), labels)
 
 
 def torch_step(network: str, size: int, threads: int) -> Callable[[], float]:
@@ -88,23 +122,25 @@ def torch_step(network: str, size: int, threads: int) -> Callable[[], float]:
 
     torch.set_num_threads(threads)
     layers: list[nn.Module] = []
-    if network == "nin":
+    if network.startswith("nin"):
         for number, (c, k, kernel) in enumerate(NIN):
             layers += [nn.Conv2d(c, k, kernel, padding=kernel // 2), nn.ReLU()]
-            layers += [nn.MaxPool2d(3, 2, ceil_mode=True)] if number in (2, 5) else []
+            pool = nn.MaxPool2d(3, 2, ceil_mode=True) if network == "nin" else nn.MaxPool2d(2)
+            layers += [pool] if number in (2, 5) else []
         layers = [*layers[:-1], nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     else:
-        for c, k, padding in ((1, 6, 2), (6, 16, 0)):
-            layers += [nn.Conv2d(c, k, 5, padding=padding), nn.ReLU(), nn.MaxPool2d(2)]
+        activation = nn.ReLU if network == "lenet" else nn.Tanh
+        for c, k, kernel, padding in THIN[network]:
+            layers += [nn.Conv2d(c, k, kernel, padding=padding), activation(), nn.MaxPool2d(2)]
         layers.append(nn.Flatten())
-        for c, k in ((400, 120), (120, 84), (84, 10)):
-            layers += [nn.Linear(c, k), nn.ReLU()]
+        for c, k in DENSE[network]:
+            layers += [nn.Linear(c, k), activation()]
         layers = layers[:-1]
     net = nn.Sequential(*layers)
     sys.path.insert(0, str(SOURCE))
     net.load_state_dict({k: torch.from_numpy(v) for k, v in numpy_network(network).state_dict().items()})
     images, labels = (torch.from_numpy(a) for a in batch(network, size))
-    optimizer = torch.optim.SGD(net.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM)
+    optimizer = torch.optim.SGD(net.parameters(), lr=LEARNING_RATE, momentum=MOMENTUM[network])
 
     def step() -> float:
         optimizer.zero_grad()
@@ -123,6 +159,8 @@ def serve(engine: str, network: str, size: int, threads: int) -> None:
         from nin_exp.reference.parallel import set_num_threads
 
         set_num_threads(threads)
+    elif engine == "published":
+        step = published_step(network, size)
     else:
         step = torch_step(network, size, threads)
     for _ in sys.stdin:
@@ -183,30 +221,36 @@ def ratio(a: np.ndarray, b: np.ndarray, rng: np.random.Generator) -> tuple[float
     return float(np.median(ratios)), float(low), float(high)
 
 
-def compare(network: str, size: int, steps: int, threads: int) -> None:
+def compare(network: str, size: int, steps: int, warm_up: int, threads: int) -> None:
     """Run the arms in turns and print what was measured."""
     rng = np.random.default_rng(0)
     engines = {"torch": "torch", "torch again": "torch", "numpy": "numpy"}
+    ratios = [("numpy", "torch"), ("torch again", "torch")]
+    if network in ("nin_2x2", "cnn_numpy"):
+        engines["published"] = "published"
+        ratios.append(("published", "numpy"))
     arms = {name: Arm(engine, network, size, threads) for name, engine in engines.items()}
-    for _ in range(WARM_UP + steps):
+    for _ in range(warm_up + steps):
         for name in rng.permutation(list(arms)):
             arms[name].step()
     for arm in arms.values():
         arm.stop()
-    gap = np.max(np.abs(arms["numpy"].column("loss") / arms["torch"].column("loss") - 1))
+    losses = np.array([arm.column("loss") for arm in arms.values()])
+    gap = np.max(np.abs(losses / losses[0] - 1))
     if not gap < 1e-3:
         raise SystemExit(f"{network}: losses must agree to 1e-3 before times count, got {gap:.1e}")
     print(f"{network}, batch {size}, float32, {threads} threads, {steps} steps; losses agree to {gap:.1e}")
     for name, arm in arms.items():
-        q1, q2, q3 = np.quantile(arm.column("seconds")[WARM_UP:], [0.25, 0.5, 0.75]) * 1e3
-        least, cpu = arm.column("seconds")[WARM_UP:].min() * 1e3, np.median(arm.column("cpu")[WARM_UP:]) * 1e3
+        seconds = arm.column("seconds")[warm_up:] * 1e3
+        q1, q2, q3 = np.quantile(seconds, [0.25, 0.5, 0.75])
+        least, cpu = seconds.min(), np.median(arm.column("cpu")[warm_up:]) * 1e3
         print(
             f"  {name:12} {q2:8.1f} ms  (quartiles {q1:.1f} to {q3:.1f}, least {least:.1f}); "
             f"processor {cpu:.1f} ms; peak {arm.column('peak').max():.2f} GB"
         )
-    for over, under in (("numpy", "torch"), ("torch again", "torch")):
+    for over, under in ratios:
         for column, words in (("seconds", "time"), ("cpu", "processor time")):
-            middle, low, high = ratio(*(arms[name].column(column)[WARM_UP:] for name in (over, under)), rng)
+            middle, low, high = ratio(*(arms[name].column(column)[warm_up:] for name in (over, under)), rng)
             print(f"  {over} / {under}, {words}: {middle:.2f}  (95 % interval {low:.2f} to {high:.2f})")
 
 
@@ -218,16 +262,17 @@ def cores() -> int:
 def main() -> None:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=9, help="timed steps an arm (after 2 to warm up)")
-    parser.add_argument("--network", choices=["nin", "lenet", "all"], default="all")
+    parser.add_argument("--steps", type=int, default=9, help="timed steps an arm")
+    parser.add_argument("--warm-up", type=int, default=2, help="steps before them")
+    parser.add_argument("--network", choices=[*BATCH, "all"], default="all", help="all: nin and lenet")
     parser.add_argument("--batch", type=int, help="images a step; 128 unless given")
     parser.add_argument("--threads", type=int, default=cores(), help="for both engines")
-    parser.add_argument("--serve", choices=["numpy", "torch"], help=argparse.SUPPRESS)
+    parser.add_argument("--serve", choices=["numpy", "torch", "published"], help=argparse.SUPPRESS)
     options = parser.parse_args()
-    for network in BATCH if options.network == "all" else [options.network]:
+    for network in ["nin", "lenet"] if options.network == "all" else [options.network]:
         size = BATCH[network] if options.batch is None else options.batch
         if options.serve is None:
-            compare(network, size, options.steps, options.threads)
+            compare(network, size, options.steps, options.warm_up, options.threads)
         else:
             serve(options.serve, network, size, options.threads)
 

@@ -24,6 +24,7 @@ Node = dict[str, Any]
 """An open part: ``_target_`` and its arguments."""
 
 OPEN_GROUPS = ("dataset", "backbone", "head", "optimizer", "schedule", "augment")
+"""Open parts that decide what is trained; ``executor`` is open as well, and decides where."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class TrainerConfig:
     """How a run trains; one file a choice in ``conf/trainer``."""
 
     accelerator: Literal["auto", "cpu", "gpu"]
-    devices: Literal[1]  # several devices a job come with the distributed launcher
+    devices: PositiveInt
     max_epochs: NonNegativeInt
     max_steps: PositiveInt | None
     batch_size: PositiveInt
@@ -44,6 +45,8 @@ class TrainerConfig:
     label_smoothing: DropRate
     clip_norm: PositiveFloat | None
     deterministic: bool
+    tf32: bool
+    cudnn_benchmark: bool
     accumulate: PositiveInt
     ema_decay: OpenFraction | None
     compile: bool
@@ -96,7 +99,11 @@ class SweepConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CompareConfig:
-    """What a comparison asks, and how sure it wants to be."""
+    """What a comparison asks, and how sure it wants to be.
+
+    Args:
+        max_seeds: with ``--until-decided``, pairs at which a contrast ends undecided; fixed at the first look.
+    """
 
     by: list[str] | str | None
     baseline: str | None
@@ -104,6 +111,7 @@ class CompareConfig:
     rope: NonNegativeFloat
     alpha: OpenFraction
     default_seeds: PositiveInt
+    max_seeds: Annotated[int, Range(ge=6)]  # no look before six pairs decides
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,21 +141,10 @@ class TuneConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExecutorConfig:
-    """Where jobs run."""
-
-    kind: Literal["inline", "local"]
-    workers: PositiveInt | None
-    gpus: list[int | str] | None
-    gpus_per_job: PositiveFloat
-    start_method: Literal["auto", "forkserver", "spawn"]
-
-
-@dataclass(frozen=True, kw_only=True)
 class ExperimentConfig:
     """One resolved configuration: everything that a job needs."""
 
-    engine: Literal["torch"]
+    engine: Literal["torch", "numpy"]
     study: str | None
     runs_dir: str
     data_dir: str | None
@@ -169,9 +166,10 @@ class ExperimentConfig:
     evaluation: EvaluationConfig
     sweep: SweepConfig
     compare: CompareConfig
+    published: dict[str, Any] | None  # metric, value (a number, or one an arm) and source; shown beside the runs
     tune: TuneConfig
     logger: dict[str, Any]
-    executor: ExecutorConfig
+    executor: Node
     choices: dict[str, Any]  # the option chosen in each group, added by compose
 
     @staticmethod
@@ -199,6 +197,7 @@ VOLATILE_KEYS = (
     "seeds",
     "sweep",
     "compare",
+    "published",
     "tune",
     "logger",
     "executor",
@@ -214,11 +213,6 @@ def rule_violations(config: ExperimentConfig) -> list[str]:
     trainer = config.trainer
     if trainer.precision == "16-mixed" and trainer.accelerator == "cpu":
         problems.append("trainer.precision=16-mixed needs a GPU, got trainer.accelerator=cpu; use precision=32")
-    if config.executor.gpus_per_job > 1 and config.executor.gpus_per_job != int(config.executor.gpus_per_job):
-        problems.append(
-            f"executor.gpus_per_job must be whole above 1, got {config.executor.gpus_per_job:g}; "
-            "a share of one GPU is below 1, such as 0.5"
-        )
     if trainer.accumulate > trainer.batch_size:
         problems.append(
             f"trainer.accumulate must be at most trainer.batch_size ({trainer.batch_size}), got {trainer.accumulate}; "
@@ -240,6 +234,73 @@ def rule_violations(config: ExperimentConfig) -> list[str]:
         problems.append(f"seeds must differ from each other, got {config.seeds}")
     if isinstance(config.seeds, list) and not config.seeds:
         problems.append("seeds must hold at least one seed, got []")
+    problems += _devices_violations(config) if trainer.devices > 1 else []
+    problems += _published_violations(config.published)
+    return problems + (_numpy_violations(config) if config.engine == "numpy" else [])
+
+
+def _published_violations(published: dict[str, Any] | None) -> list[str]:
+    if published is None:
+        return []
+    names = ("metric", "value", "source")
+    if set(published) != set(names):
+        return [f"published must have the keys {', '.join(names)}, got {', '.join(map(str, published))}; or null"]
+    value = published["value"]
+    values = list(value.values()) if isinstance(value, dict) else [value]
+    problems = []
+    if not values or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+        problems.append(f"published.value must be a number, or one for each arm, got {value!r}")
+    metric = published["metric"]
+    if not isinstance(metric, str) or not metric.startswith(("test/", "val/")):
+        problems.append(f"published.metric must name a split, such as test/acc, got {metric!r}")
+    elif metric.endswith("/acc") and not problems and not all(0 <= v <= 1 for v in values):
+        problems.append(f"published.value must be an accuracy in [0, 1], got {value!r}; divide percents by 100")
+    if not isinstance(published["source"], str):
+        problems.append(f"published.source must be a string, got {published['source']!r}")
+    return problems
+
+
+def _devices_violations(config: ExperimentConfig) -> list[str]:
+    """What several devices in one job cannot do; docs/distributed.md."""
+    trainer = config.trainer
+    several = f"with trainer.devices={trainer.devices}"
+    problems = []
+    if config.engine == "numpy":
+        problems.append(f"engine must be torch {several}, got numpy; use trainer.devices=1")
+    if trainer.compile:
+        problems.append(f"trainer.compile must be false {several}, got true; use one of the two")
+    if trainer.batch_size < trainer.devices:
+        problems.append(
+            f"trainer.batch_size must be at least trainer.devices ({trainer.devices}), got {trainer.batch_size}; "
+            "it is the global batch, of which each device gets a part"
+        )
+    return problems
+
+
+def _numpy_violations(config: ExperimentConfig) -> list[str]:
+    """What engine=numpy cannot do; layers are known when a network is built."""
+    trainer = config.trainer
+    settings = [
+        ("precision", "32", trainer.precision, trainer.precision == "32"),
+        ("accumulate", "1", trainer.accumulate, trainer.accumulate == 1),
+        ("ema_decay", "null", trainer.ema_decay, trainer.ema_decay is None),
+        ("compile", "false", "true", not trainer.compile),
+        ("profile", "false", "true", not trainer.profile),
+    ]
+    problems = [
+        f"trainer.{key} must be {only} with engine=numpy, got {value}; set it so, or use engine=torch"
+        for key, only, value, holds in settings
+        if not holds
+    ]
+    if trainer.accelerator == "gpu":
+        problems.append("trainer.accelerator must be auto or cpu with engine=numpy, got gpu; NumPy computes on the CPU")
+    if config.optimizer["_target_"] in ("nin_exp.optim.muon.Muon", "nin_exp.optim.rmsprop.RMSprop"):
+        name = config.choices.get("optimizer", config.optimizer["_target_"])
+        problems.append(f"optimizer must be sgd, adam or adamw with engine=numpy, got {name}; choose one of them")
+    if config.backbone["_target_"] == "nin_exp.backbones.timm.Timm":
+        problems.append(
+            "backbone must be one of nin-exp's own with engine=numpy, got timm; choose another, or use engine=torch"
+        )
     return problems
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from nin_exp.compose.composer import Composer
 from nin_exp.compose.groups import shipped_config_dir
-from nin_exp.config import ExecutorConfig
 from nin_exp.errors import ConfigError
 from nin_exp.executors import slots
 from nin_exp.executors.slots import make_slots
 
-Settings = Callable[..., ExecutorConfig]
+Settings = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -25,49 +25,53 @@ def composer() -> Composer:
 def settings(composer: Composer) -> Settings:
     """An executor's configuration with some keys set."""
 
-    def make(**values: str) -> ExecutorConfig:
-        return composer.compose([(f"executor.{key}", value) for key, value in values.items()]).executor
+    def make(**values: str) -> dict[str, Any]:
+        node = composer.compose([(f"executor.{key}", value) for key, value in values.items()]).executor
+        return {key: value for key, value in node.items() if key not in ("_target_", "start_method")}
 
     return make
 
 
 def test_one_gpu_a_slot(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1,GPU-abc,7")
-    assert [s.gpus for s in make_slots(settings(), 8, use_gpus=True)] == [("3",), ("1",), ("GPU-abc",), ("7",)]
-    assert [s.gpus for s in make_slots(settings(workers="2"), 8, use_gpus=True)] == [("3",), ("1",)]
-    assert [s.gpus for s in make_slots(settings(gpus_per_job="2"), 8, use_gpus=True)] == [("3", "1"), ("GPU-abc", "7")]
+    assert [s.gpus for s in make_slots(8, use_gpus=True, **settings())] == [("3",), ("1",), ("GPU-abc",), ("7",)]
+    assert [s.gpus for s in make_slots(8, use_gpus=True, **settings(workers="2"))] == [("3",), ("1",)]
+    assert [s.gpus for s in make_slots(8, use_gpus=True, **settings(gpus_per_job="2"))] == [
+        ("3", "1"),
+        ("GPU-abc", "7"),
+    ]
 
 
 @pytest.mark.parametrize("value", ["", "-1"])
 def test_hidden_gpus_are_not_used(monkeypatch: pytest.MonkeyPatch, settings: Settings, value: str) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
-    assert all(s.gpus is None for s in make_slots(settings(), 4, use_gpus=True))
+    assert all(s.gpus is None for s in make_slots(4, use_gpus=True, **settings()))
 
 
 def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     monkeypatch.setattr(slots.os, "sched_getaffinity", lambda pid: set(range(8)))
     monkeypatch.setattr(slots, "_free_memory", lambda: 64 * 2**30)
-    assert [s.threads for s in make_slots(settings(), 100, use_gpus=False)] == [1] * 8
-    assert [s.threads for s in make_slots(settings(), 2, use_gpus=False)] == [4, 4]
-    assert [s.threads for s in make_slots(settings(workers="3"), 100, use_gpus=False)] == [2, 2, 2]
+    assert [s.threads for s in make_slots(100, use_gpus=False, **settings())] == [1] * 8
+    assert [s.threads for s in make_slots(2, use_gpus=False, **settings())] == [4, 4]
+    assert [s.threads for s in make_slots(100, use_gpus=False, **settings(workers="3"))] == [2, 2, 2]
     monkeypatch.setattr(slots, "_free_memory", lambda: 5 * 2**30)
-    assert len(make_slots(settings(), 100, use_gpus=False)) == 2
+    assert len(make_slots(100, use_gpus=False, **settings())) == 2
 
 
 def test_declared_gpus_stand_before_visible_ones(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
-    found = make_slots(settings(gpus="[0,1,GPU-x,3]"), 8, use_gpus=True)
+    found = make_slots(8, use_gpus=True, **settings(gpus="[0,1,GPU-x,3]"))
     assert [s.gpus for s in found] == [("0",), ("1",), ("GPU-x",), ("3",)]
     with pytest.raises(ConfigError, match=r"executor\.gpus must name each GPU once"):
-        make_slots(settings(gpus="[0,0]"), 8, use_gpus=True)
+        make_slots(8, use_gpus=True, **settings(gpus="[0,0]"))
 
 
 def test_shares_of_a_gpu(settings: Settings) -> None:
     """Dealt round: two jobs on two GPUs are alone; never more than 1 / share jobs on one."""
-    halves = make_slots(settings(gpus="[0,1]", gpus_per_job="0.5"), 8, use_gpus=True)
+    halves = make_slots(8, use_gpus=True, **settings(gpus="[0,1]", gpus_per_job="0.5"))
     assert [s.gpus for s in halves] == [("0",), ("1",), ("0",), ("1",)]
-    assert len(make_slots(settings(gpus="[0]", gpus_per_job="0.3"), 8, use_gpus=True)) == 3
-    assert len(make_slots(settings(gpus="[0]", gpus_per_job="0.1"), 99, use_gpus=True)) == 10
+    assert len(make_slots(8, use_gpus=True, **settings(gpus="[0]", gpus_per_job="0.3"))) == 3
+    assert len(make_slots(99, use_gpus=True, **settings(gpus="[0]", gpus_per_job="0.1"))) == 10
 
 
 @pytest.mark.parametrize(
@@ -80,4 +84,4 @@ def test_shares_of_a_gpu(settings: Settings) -> None:
 )
 def test_wrong_shares(settings: Settings, values: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        make_slots(settings(**values), 8, use_gpus=True)
+        make_slots(8, use_gpus=True, **settings(**values))

@@ -14,10 +14,12 @@ from nin_exp.reference.activations import LogSoftmax, ReLU, Sigmoid, Softmax, Ta
 from nin_exp.reference.containers import Concat, Residual, Sequential
 from nin_exp.reference.conv import Conv2d
 from nin_exp.reference.dropout import Dropout, Dropout2d
-from nin_exp.reference.linear import Flatten, Linear
+from nin_exp.reference.linear import Flatten, Linear, Unflatten
+from nin_exp.reference.local import LocallyConnected2d
 from nin_exp.reference.module import Layer
 from nin_exp.reference.norm import BatchNorm2d, LocalResponseNorm
 from nin_exp.reference.pooling import AvgPool2d, GlobalAvgPool, GlobalMaxPool, MaxPool2d
+from nin_exp.reference.shortcut import PaddingShortcut
 
 RNG = np.random.default_rng(0)
 F64 = {"rng": RNG, "dtype": np.float64}
@@ -43,6 +45,36 @@ class TorchResidual(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.body(x) + (self.shortcut(x) if hasattr(self, "shortcut") else x)
+
+
+class TorchAmax(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.amax((2, 3))
+
+
+class TorchPaddingShortcut(nn.Module):
+    def __init__(self, extra_channels: int, stride: int) -> None:
+        super().__init__()
+        self.extra_channels, self.stride = extra_channels, stride
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        thinned = x[:, :, :: self.stride, :: self.stride]
+        return nn.functional.pad(thinned, (0, 0, 0, 0, 0, self.extra_channels))
+
+
+class TorchLocal(nn.Conv1d):
+    """A group of a convolution for each place."""
+
+    def __init__(self, channels: int, size: tuple[int, int], out_channels: int, kernel: int) -> None:
+        places = size[0] * size[1]
+        super().__init__(places * channels * kernel**2, places * out_channels, 1, groups=places)
+        self.window = nn.Unfold(kernel, padding=kernel // 2)
+        self.maps = (out_channels, *size)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        windows = self.window(x).transpose(1, 2).reshape(len(x), -1, 1)
+        places = super().forward(windows).reshape(len(x), -1, self.maps[0])
+        return places.transpose(1, 2).reshape(len(x), *self.maps)
 
 
 def random_statistics(norm: nn.BatchNorm2d) -> nn.BatchNorm2d:
@@ -119,6 +151,20 @@ CASES: dict[str, Case] = {
     "avg pool 2": (lambda: AvgPool2d(2), lambda: nn.AvgPool2d(2), IMAGES),
     "global avg pool": (GlobalAvgPool, lambda: nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()), IMAGES),
     "global max pool": (GlobalMaxPool, lambda: nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten()), IMAGES),
+    "global max pool, shared": (lambda: GlobalMaxPool(ties="share"), TorchAmax, IMAGES),
+    "padding shortcut": (lambda: PaddingShortcut(2, 2), lambda: TorchPaddingShortcut(2, 2), IMAGES),
+    "padding shortcut, same size": (lambda: PaddingShortcut(1, 1), lambda: TorchPaddingShortcut(1, 1), IMAGES),
+    "unflatten": (Unflatten, lambda: nn.Unflatten(1, (-1, 1, 1)), (4, 6)),
+    "locally connected": (
+        lambda: LocallyConnected2d(5, (7, 6), 4, 3, **F64),
+        lambda: TorchLocal(5, (7, 6), 4, 3),
+        IMAGES,
+    ),
+    "locally connected, 1x1": (
+        lambda: LocallyConnected2d(5, (7, 6), 2, 1, **F64),
+        lambda: TorchLocal(5, (7, 6), 2, 1),
+        IMAGES,
+    ),
     "relu": (ReLU, nn.ReLU, IMAGES),
     "sigmoid": (Sigmoid, nn.Sigmoid, IMAGES),
     "tanh": (Tanh, nn.Tanh, IMAGES),

@@ -65,7 +65,7 @@ def test_sgd(settings, dtype):
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"lr": 0.1, "betas": (0.5, 0.9), "eps": 1e-3}, {"lr": 0.01, "weight_decay": 0.1}],
+    [{}, {"lr": 0.1, "betas": (0.5, 0.9), "eps": 1e-3}, {"lr": 0.01, "weight_decay": 0.1}, {"amsgrad": True}],
 )
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_adam(settings, dtype):

@@ -71,6 +71,12 @@ def test_global_max_pool_gives_ties_to_the_first():
     np.testing.assert_array_equal(pool.backward(np.array([[2.0]])), image([[0, 2], [0, 0]]))
 
 
+def test_global_max_pool_can_share_among_ties():
+    pool = GlobalMaxPool(ties="share")
+    np.testing.assert_array_equal(pool(image([[0, 3], [3, 3]])), [[3]])
+    np.testing.assert_array_equal(pool.backward(np.array([[6.0]])), image([[0, 2], [2, 2]]))
+
+
 def test_global_avg_pool_of_a_zero_map_still_has_a_gradient():
     pool = GlobalAvgPool()
     assert pool(np.zeros((1, 1, 4, 2))).item() == 0

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import struct
+import threading
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from nin_exp.contracts.mirror import Mirror
 from nin_exp.records.job import Job
 from nin_exp.records.record import Record
-from nin_exp.train.loggers import Mirrors, WandbMirror
+from nin_exp.train.loggers import Mirrors, WandbMirror, wandb_id
 
 TINY = [
     "dataset=digits",
@@ -50,6 +55,10 @@ def _wandb_records(file: Path) -> list[dict]:  # type: ignore[type-arg]
     return found
 
 
+def _items(history: dict) -> list[tuple[str, object]]:  # type: ignore[type-arg]
+    return [(i.get("key") or "/".join(i.get("nested_key", [])), json.loads(i["value_json"])) for i in history["item"]]
+
+
 def test_both_loggers_at_once(nin_exp, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     done = nin_exp("train", *TINY, "logger=[wandb,tensorboard]", "study=mine")
     assert done.returncode == 0, done.stderr
@@ -62,8 +71,33 @@ def test_both_loggers_at_once(nin_exp, tmp_path: Path) -> None:  # type: ignore[
     assert set(run["tags"]) >= {"digits", "nin_bn", "fc", "sgd"}
     config = {u["key"]: json.loads(u["value_json"]) for u in run["config"]["update"]}
     assert config["trainer"]["max_epochs"] == 2
-    history = [r["history"] for r in records if "history" in r]
-    assert len(history) == 2
+    assert run["job_type"] == "train"
+    assert run["display_name"] == "digits seed 0"
+    assert "train dataset=digits" in run["notes"]
+    steps = [dict(_items(r["history"])) for r in records if "history" in r]
+    assert [step["epoch"] for step in steps if "val/acc" in step] == [1, 2]
+    curve = [step["val/acc"] for step in steps if "val/acc" in step]
+    rows = (path.parent / "metrics.csv").read_text().splitlines()
+    column = rows[0].split(",").index("val/acc")
+    assert curve == [pytest.approx(float(row.split(",")[column])) for row in rows[1:]]
+    defined = {r["metric"]["name"]: r["metric"] for r in records if "metric" in r and "name" in r["metric"]}
+    assert defined["val/acc"]["summary"]["max"]
+    assert defined["val/loss"]["summary"]["min"]
+    (files,) = [step["class_maps/filenames"] for step in steps if "class_maps/filenames" in step]
+    assert len(files) == 8  # type: ignore[arg-type]
+    for name in files:  # type: ignore[attr-defined]
+        with Image.open(offline.parent / "files" / name) as picture:
+            assert picture.size == (256, 128)
+            assert len(picture.getcolors(1 << 16) or []) > 8
+    (table,) = (offline.parent / "files").rglob("confusion_matrix_table*.json")
+    cells = json.loads(table.read_text())["data"]
+    with np.load(path.parent / "predictions.npz") as kept:
+        predicted, labels = kept["test_logits"].argmax(1), kept["test_labels"]
+    names = json.loads((path.parent / "input.json").read_text())["class_names"]
+    for actual, answer, count in cells:
+        expected = ((labels == names.index(actual)) & (predicted == names.index(answer))).sum()
+        assert count == expected, (actual, answer)
+    assert sum(count for _, _, count in cells) == len(labels)
     summary = {}
     for entry in records:
         for item in entry.get("summary", {}).get("update", []):
@@ -85,6 +119,79 @@ def test_a_failed_run_is_not_shown_as_finished(nin_exp, tmp_path: Path) -> None:
     (offline,) = (tmp_path / "runs").rglob("*.wandb")
     (exit_record,) = [r["exit"] for r in _wandb_records(offline) if "exit" in r]
     assert exit_record["exit_code"] == 7
+
+
+class _Server(threading.Thread):
+    """A loopback server where W&B should be: ``hang`` accepts and says nothing, ``error`` answers 500 to everything."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(daemon=True)
+        self.kind, self.num_connections = kind, 0
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        self._open: list[socket.socket] = []
+        if kind == "refuse":
+            self._socket.close()
+
+    def run(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            self.num_connections += 1
+            self._open.append(connection)
+            if self.kind == "error":
+                threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    @staticmethod
+    def _answer(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), connection:
+            while connection.recv(65536):
+                connection.sendall(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
+
+    def stop(self) -> None:
+        for one in (self._socket, *self._open):
+            one.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("mode", ["auto", "online"])
+@pytest.mark.parametrize("kind", ["refuse", "hang", "error"])
+def test_a_bad_server_costs_a_run_nothing(nin_exp, tmp_path: Path, kind: str, mode: str) -> None:  # type: ignore[no-untyped-def]
+    server = _Server(kind)
+    if kind != "refuse":
+        server.start()
+    url = f"http://127.0.0.1:{server.port}"
+    start = time.monotonic()
+    try:
+        done = nin_exp(
+            "train", *TINY, "logger=wandb", f"logger.wandb.mode={mode}", "study=mine", timeout=180,
+            WANDB_BASE_URL=url, WANDB_API_KEY="0" * 40, WANDB_MODE="online",
+        )  # fmt: skip
+    finally:
+        server.stop()
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - start < 120
+    assert kind == "refuse" or server.num_connections > 0
+    (path,) = (tmp_path / "runs" / "mine").glob("*/record.json")
+    record = Record.read(path.parent)
+    assert record.status == "done"
+    assert len((path.parent / "metrics.csv").read_text().splitlines()) == 3
+    for name in ("predictions.npz", "class_maps.npz", "checkpoints/best.ckpt", "log.txt"):
+        assert (path.parent / name).is_file(), name
+    offline = [file for file in path.parent.rglob("*.wandb") if "offline-run" in str(file.parent)]
+    if mode == "auto":  # what the server did not take is kept for `wandb sync`
+        (file,) = offline
+        assert [r["exit"].get("exit_code", 0) for r in _wandb_records(file) if "exit" in r] == [0]
+    else:
+        assert "WandbMirror failed to start" in done.stderr
+
+
+@pytest.mark.parametrize(("study", "start"), [("a b#1?", "a_b_1_-"), ("x" * 120, "x" * 100 + "-")])
+def test_ids_stay_apart_and_are_taken(study: str, start: str) -> None:
+    assert wandb_id(study, "0123456789ab") == f"{start}0123456789ab"
 
 
 class _Broken(Mirror):

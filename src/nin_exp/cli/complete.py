@@ -36,9 +36,9 @@ _PLAN = (*_TRAINING, "--stale", "--retry-failed", "--only")
 _OF_A_STUDY = ("--runs-dir", "--json", "--debug")
 _FLAGS = {
     "train": ("--multirun", "--from", "--verify", "--runs-dir", *_PLAN),
-    "compare": ("--tuned", "--runs-dir", *_PLAN),
+    "compare": ("--tuned", "--until-decided", "--runs-dir", *_PLAN),
     "tune": _TRAINING,
-    "report": ("--out", *_OF_A_STUDY),
+    "report": ("--out", "--tables", "--wandb", *_OF_A_STUDY),
     "best": ("--metric", "--select-on-test", *_OF_A_STUDY),
     "diff": ("--all", *_OF_A_STUDY),
     "cancel": _OF_A_STUDY,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
+from nin_exp.cli.progress import concurrency
 from nin_exp.plan.expand import Plan
 from nin_exp.plan.forecast import Forecast
 from nin_exp.plan.states import JobState, count_states
 
 
-def print_plan(plan: Plan, states: list[JobState], outlook: Forecast, workers: int, *, as_json: bool) -> None:
+def print_plan(plan: Plan, states: list[JobState], outlook: Forecast, workers: int | None, *, as_json: bool) -> None:
     """Print the jobs, how far they are, and what the plan can show."""
     if as_json:
         jobs = [{**asdict(p), "state": s.state} for p, s in zip(plan.study.jobs, states, strict=True)]
@@ -25,7 +26,7 @@ def print_plan(plan: Plan, states: list[JobState], outlook: Forecast, workers: i
         return
     counts = ", ".join(f"{n} {state}" for state, n in count_states(states).items())
     print(f"study   {plan.study_dir}")
-    print(f"jobs    {len(plan.jobs)} ({counts}), {workers} at a time")
+    print(f"jobs    {len(plan.jobs)} ({counts}), {concurrency(workers)}")
     print(f"time    {_duration(outlook.seconds)}")
     comparison = plan.study.comparison
     if comparison is not None:
@@ -53,7 +54,7 @@ def _too_few(outlook: Forecast) -> str:
 
 def _duration(seconds: float | None) -> str:
     if seconds is None:
-        return "unknown (no run like these has a record yet)"
+        return "unknown (no run like these has a record yet, or a cluster decides)"
     if seconds < 90:
         return f"about {seconds:.0f} s"
     return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"

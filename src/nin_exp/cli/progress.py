@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,6 +17,11 @@ from nin_exp.plan.states import JobState
 from nin_exp.records.job import Job
 
 _QUIET_INTERVAL = 60.0
+
+
+def concurrency(workers: int | None) -> str:
+    """How many jobs run at once, in words."""
+    return "as many at a time as the cluster runs" if workers is None else f"{workers} at a time"
 
 
 def _bars(*columns: Any) -> Any:
@@ -73,7 +79,9 @@ class RunProgress:
 class PlanProgress:
     """Jobs done, running, failed, and the time left."""
 
-    def __init__(self, plan: Plan, states: list[JobState], wanted: list[Job], workers: int, *, enabled: bool) -> None:
+    def __init__(
+        self, plan: Plan, states: list[JobState], wanted: list[Job], workers: int | None, *, enabled: bool
+    ) -> None:
         self.outcomes: list[Outcome] = []
         self._running: dict[str, Job] = {}
         self._total = len(plan.jobs)
@@ -84,14 +92,28 @@ class PlanProgress:
         self._bars: Any = None
         if wanted:
             done = sum(s.state == "done" for s in states)
-            self._say(
-                f"{self._total} jobs, {done} done before; running {len(wanted)}, {workers} at a time: {plan.study_dir}"
-            )
+            now = f"running {len(wanted)}, {concurrency(workers)}"
+            self._say(f"{self._total} jobs, {done} done before; {now}: {plan.study_dir}")
         if enabled and wanted:
             from rich.progress import TextColumn
 
             self._bars = _bars(TextColumn("{task.fields[state]}"))
             self._task = self._bars.add_task("jobs", total=len(wanted), state="")
+
+    def on_growth(self, jobs: Sequence[Job]) -> None:
+        """The plan has got more jobs to run."""
+        self._total += len(jobs)
+        self._wanted += len(jobs)
+        self._epochs |= {job.job_id: max(1, job.config["trainer"]["max_epochs"]) for job in jobs}
+        if self._bars is not None:
+            self._bars.update(self._task, total=self._wanted)
+
+    def say(self, text: str) -> None:
+        """Tell a finding, above the bars where they are drawn."""
+        if self._bars is None:
+            self._say(text)
+        else:
+            self._bars.console.print(text, markup=False, highlight=False)
 
     def __enter__(self) -> PlanProgress:
         if self._bars is not None:
@@ -148,13 +170,13 @@ class PlanProgress:
 class TuneProgress:
     """Trials of a search: how many have ended, which jobs run."""
 
-    def __init__(self, study_dir: Path, total: int, workers: int, *, enabled: bool) -> None:
+    def __init__(self, study_dir: Path, total: int, workers: int | None, *, enabled: bool) -> None:
         self.outcomes: list[Outcome] = []
         self._running: dict[str, Job] = {}
         self._total = total
         self._quiet_since = time.monotonic()
         self._bars: Any = None
-        self._say(f"search of at most {total} trials, {workers} jobs at a time: {study_dir}")
+        self._say(f"search of at most {total} trials, {concurrency(workers)}: {study_dir}")
         if enabled:
             from rich.progress import TextColumn
 

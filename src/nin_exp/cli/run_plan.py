@@ -20,12 +20,13 @@ from nin_exp.errors import (
     RefusedError,
     StorageError,
 )
+from nin_exp.executors.executor import make_executor
 from nin_exp.executors.feed import StopPlan
-from nin_exp.executors.local import LocalExecutor, make_slots
 from nin_exp.executors.outcome import OnOutcome, Outcome
 from nin_exp.executors.running import running_plan
 from nin_exp.plan.expand import Plan
 from nin_exp.plan.forecast import forecast
+from nin_exp.plan.growth import refuse_looked_at
 from nin_exp.plan.select import select_jobs
 from nin_exp.plan.states import JobState, is_writable, states_of
 from nin_exp.records.job import Job
@@ -39,26 +40,26 @@ _CLASSES = {
 def run_plan(plan: Plan, args: Any) -> int:
     """Run what is missing; returns the exit code."""
     refuse_unready(plan, writes=args.dry_run is None)
+    refuse_looked_at(plan)
     states = states_of(plan.jobs)
     selected = select_jobs(plan.jobs, args.only)
-    slots = make_slots(plan.config.executor, len(plan.jobs), use_gpus=plan.config.trainer.accelerator != "cpu")
-    if plan.config.executor.kind == "inline":
-        slots = slots[:1]
-    outlook = forecast(plan, states, len(slots))
+    use_gpus = plan.config.trainer.accelerator != "cpu"
+    executor = make_executor(plan.config.executor, len(plan.jobs), use_gpus=use_gpus)
+    workers = executor.num_workers
+    outlook = forecast(plan, states, workers)
     if args.dry_run == "plan":
-        print_plan(plan, states, outlook, len(slots), as_json=args.json)
+        print_plan(plan, states, outlook, workers, as_json=args.json)
         return 0
-    executor = LocalExecutor(plan.config.executor, slots)
     missing = wanted_jobs(states, args, selected) if args.dry_run is None else selected
     wanted = missing[: args.limit]
     if wanted:
         raise_problems(executor.preflight(wanted), plan)
     if args.dry_run == "build":
-        print_plan(plan, states, outlook, len(slots), as_json=args.json)
+        print_plan(plan, states, outlook, workers, as_json=args.json)
         return 0
     _say_notes(plan)
     plan.study.write(plan.study_dir)
-    with running_plan(plan.study_dir), PlanProgress(plan, states, wanted, len(slots), enabled=is_terminal()) as shown:
+    with running_plan(plan.study_dir), PlanProgress(plan, states, wanted, workers, enabled=is_terminal()) as shown:
         on_outcome = stopping_at(shown.on_outcome, 1 if args.fail_fast else args.max_failures)
         stopped = executor.run(wanted, shown.on_start, on_outcome, shown.on_tick) if wanted else None
         outcomes = shown.outcomes
@@ -69,7 +70,7 @@ def run_plan(plan: Plan, args: Any) -> int:
     if left and (args.fail_fast or args.max_failures is not None):
         failed = sum(o.ending in FAILED for o in outcomes)
         print(f"ended after {failed} failures with {left} jobs left; the same command goes on", file=sys.stderr)
-    code = _finish(plan, states, outcomes, args)
+    code = finish(plan, states, outcomes, args)
     postponed = len(_missing(states, args)) - len(wanted)
     if postponed > 0:
         print(f"{postponed} jobs were left out by --only or --limit; the command without them goes on", file=sys.stderr)
@@ -173,13 +174,22 @@ def raise_problems(problems: list[tuple[str, int, str]], plan: Plan) -> None:
     raise kind("; ".join(dict.fromkeys(texts)) + more)
 
 
-def _finish(plan: Plan, states: list[JobState], outcomes: list[Outcome], args: Any) -> int:
+def finish(plan: Plan, states: list[JobState], outcomes: list[Outcome], args: Any) -> int:
+    """Report a plan that has ended, and say what went wrong; returns the exit code.
+
+    Args:
+        states: of the jobs before the plan ran.
+    """
     from nin_exp.report.analysis import analyse, summary_lines
     from nin_exp.report.collect import load_study
-    from nin_exp.report.write import build_report
+    from nin_exp.report.write import REPORT_DIR, write_report
 
     results = analyse(load_study(plan.study_dir))
-    paths = build_report(plan.study_dir)
+    paths = write_report(results, plan.study_dir / REPORT_DIR)
+    if plan.config.logger:
+        from nin_exp.cli.wandb_study import log_study
+
+        log_study(results, plan.config.logger, plan.study_dir)
     bad = [o for o in outcomes if o.ending not in ("done", "stopped")]
     failed_before = [s for s in states if s.state == "failed" and not args.retry_failed]
     if args.json:
@@ -210,4 +220,4 @@ def _finish(plan: Plan, states: list[JobState], outcomes: list[Outcome], args: A
     return EXIT_JOBS_FAILED if bad or failed_before else 0
 
 
-__all__ = ["FAILED", "raise_problems", "refuse_unready", "run_plan", "stopping_at", "wanted_jobs"]
+__all__ = ["FAILED", "finish", "raise_problems", "refuse_unready", "run_plan", "stopping_at", "wanted_jobs"]

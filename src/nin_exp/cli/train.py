@@ -45,7 +45,7 @@ def run(arguments: Sequence[str]) -> int:
             return run_verify(plan, run_dir, args)
     else:
         plan = (plan_grid if args.multirun else plan_single)(composer, args.overrides, command)
-    chose_executor = any(o.startswith(("executor=", "executor.kind=")) for o in args.overrides)
+    chose_executor = any(o.startswith(("executor=",)) for o in args.overrides)
     if not args.multirun and not chose_executor and args.dry_run is None:
         return _train_here(plan, args)
     from nin_exp.cli.run_plan import run_plan
@@ -118,4 +118,8 @@ FLAG_TEXTS = {
     "dead_head": "the head is dead (all class maps zero, loss = ln K); set head.relu=false or lower optimizer.lr",
     "constant_predictor": "the network predicts the same for every test image; lower optimizer.lr or train longer",
     "stopped_early": "stopped early: val/acc had not improved for trainer.patience epochs",
+    "stopped_above": "stopped: train/acc and val/acc had passed trainer.stop_above",
+    "schedule_finished": "stopped: the schedule had lowered the learning rate for the last time",
+    "target_not_reached": "val/acc did not reach evaluation.target_acc",
+    "limited": "a few batches only (trainer.limit_batches or overfit_batches): no result, and no verdict uses it",
 }

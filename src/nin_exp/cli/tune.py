@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from nin_exp.cli.flags import add_training_flags, command_line, composer_for, is_terminal, make_parser
-from nin_exp.errors import ConfigError
 
 _DESCRIPTION = """Search a space with Optuna, on validation only: trials do not read the test split.
 
@@ -32,28 +31,24 @@ def run(arguments: Sequence[str]) -> int:
 
         return print_config(composer, args, search=True)
     from nin_exp.cli.run_plan import raise_problems, refuse_unready
-    from nin_exp.executors.local import LocalExecutor, make_slots
+    from nin_exp.executors.executor import make_executor
     from nin_exp.plan.jobs import Plan
     from nin_exp.tune.plan import plan_search
 
     plan = plan_search(composer, args.overrides, command_line("tune", arguments))
     probes = Plan(plan.study, plan.study_dir, plan.probes, plan.config)
     refuse_unready(probes, writes=args.dry_run is None)
-    if plan.config.executor.kind not in ("local", "inline"):
-        raise ConfigError(f"tune runs on this machine, got executor={plan.config.executor.kind}; use executor=local")
     use_gpus = plan.config.trainer.accelerator != "cpu"
-    slots = make_slots(plan.config.executor, plan.trials_per_arm * len(plan.arms), use_gpus=use_gpus)
-    slots = slots[:1] if plan.config.executor.kind == "inline" else slots
-    executor = LocalExecutor(plan.config.executor, slots)
+    executor = make_executor(plan.config.executor, plan.trials_per_arm * len(plan.arms), use_gpus=use_gpus)
     if args.dry_run != "plan":
         raise_problems(executor.preflight(list(plan.probes)), probes)
     if args.dry_run is not None:
-        _print_plan(plan, len(slots), as_json=args.json)
+        _print_plan(plan, executor.num_workers, as_json=args.json)
         return 0
-    return _run(plan, executor, len(slots), args)
+    return _run(plan, executor, executor.num_workers, args)
 
 
-def _print_plan(plan: Any, workers: int, *, as_json: bool) -> None:
+def _print_plan(plan: Any, workers: int | None, *, as_json: bool) -> None:
     tune = plan.config.tune
     jobs = plan.trials_per_arm * len(plan.arms) * len(plan.seeds)
     if as_json:
@@ -74,10 +69,12 @@ def _print_plan(plan: Any, workers: int, *, as_json: bool) -> None:
     print(f"arms    {', '.join(plan.arms) if plan.search.by else 'one'}, {plan.trials_per_arm} trials each")
     print(f"seeds   {', '.join(map(str, plan.seeds))} of every trial")
     print(f"search  {tune.sampler} (seed {tune.sampler_seed}), pruner {tune.pruner}, by {', '.join(tune.objectives)}")
-    print(f"jobs    at most {jobs} of {plan.config.trainer.max_epochs} epochs, {workers} at a time")
+    from nin_exp.cli.progress import concurrency
+
+    print(f"jobs    at most {jobs} of {plan.config.trainer.max_epochs} epochs, {concurrency(workers)}")
 
 
-def _run(plan: Any, executor: Any, workers: int, args: Any) -> int:
+def _run(plan: Any, executor: Any, workers: int | None, args: Any) -> int:
     from nin_exp.cli.progress import TuneProgress
     from nin_exp.cli.run_plan import FAILED, stopping_at
     from nin_exp.errors import EXIT_JOBS_FAILED

@@ -24,7 +24,7 @@ def checked_config(values: dict[str, Any], allowed_packages: tuple[str, ...] = T
     problems = _check_fields("", values, ExperimentConfig)
     if any(p.startswith("seed ") for p in problems):  # the others follow it unless they are set: say it once
         problems = [p for p in problems if "_seed must" not in p]
-    for group in OPEN_GROUPS:
+    for group in (*OPEN_GROUPS, "executor"):
         if isinstance(values.get(group), dict):
             problems += _check_node(group, values[group], allowed_packages)
     for name, node in (values.get("logger") or {}).items():

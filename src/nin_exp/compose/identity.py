@@ -14,7 +14,9 @@ from nin_exp.compose.signature import read_signature, source_file
 from nin_exp.config import OPEN_GROUPS, VOLATILE_KEYS, VOLATILE_TRAINER_KEYS, ExperimentConfig
 
 # What the classes of a configuration may be made of. The command line or the report may change freely.
-_HASHED_PACKAGES = tuple(f"nin_exp.{p}" for p in ("data", "backbones", "heads", "optim", "layers", "module"))
+_HASHED_PACKAGES = tuple(
+    f"nin_exp.{p}" for p in ("data", "backbones", "heads", "optim", "layers", "module", "numpy_engine", "reference")
+)
 
 
 def identity(config: ExperimentConfig, allowed_packages: tuple[str, ...] = ("nin_exp",)) -> dict[str, Any]:
@@ -59,7 +61,8 @@ def code_hash(config: ExperimentConfig, allowed_packages: tuple[str, ...] = ("ni
     Comments, docstrings and formatting do not count.
     """
     targets = {getattr(config, group)["_target_"].rpartition(".")[0] for group in OPEN_GROUPS}
-    return _closure_hash(tuple(sorted(targets | {"nin_exp.module.classifier"})), allowed_packages)
+    trains = "nin_exp.numpy_engine.classifier" if config.engine == "numpy" else "nin_exp.module.classifier"
+    return _closure_hash(tuple(sorted(targets | {trains})), allowed_packages)
 
 
 @lru_cache(maxsize=256)

@@ -16,8 +16,8 @@ import nin_exp
 from nin_exp import ranges
 from nin_exp.errors import ConfigError, RefusedError, nearest
 
-# Supplied by build.py when the network is built, never by a configuration.
-BUILD_TIME = {"self", "in_spec", "num_classes", "class_map_block"}
+# Supplied when a network or an executor is built, never by a configuration.
+BUILD_TIME = {"self", "in_spec", "num_classes", "class_map_block", "num_jobs", "use_gpus"}
 _KNOWN: dict[str, Any] = {
     **{t.__name__: t for t in (int, float, str, bool, list, tuple, dict)},
     **{n: getattr(ranges, n) for n in dir(ranges) if n[0].isupper()},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
+from nin_exp.errors import ConfigError
 from nin_exp.executors.outcome import OnOutcome, OnStart, Outcome
 from nin_exp.records.job import Job
 
@@ -16,9 +17,15 @@ class StopPlan(Exception):
 
 
 class Feed(ABC):
-    """A source of jobs; ``watches_epochs``: each epoch's row is sent here, and may end its job."""
+    """A source of jobs.
+
+    Args:
+        watches_epochs: each epoch's row is sent here, and may end its job.
+        is_adaptive: later jobs depend on what earlier ones gave: none is asked for before a worker is free.
+    """
 
     watches_epochs = False
+    is_adaptive = False
 
     @abstractmethod
     def next_job(self) -> Job | None:
@@ -39,6 +46,19 @@ class Feed(ABC):
     @abstractmethod
     def on_tick(self) -> None:
         """Called several times a second, for a display."""
+
+
+def refuse_watching(feed: Feed, executor: str) -> None:
+    """For executors that do not follow the epochs of their jobs.
+
+    Raises:
+        ConfigError: the feed wants to.
+    """
+    if feed.watches_epochs:
+        raise ConfigError(
+            f"tune.pruner must be none or wilcoxon with executor={executor}, which does not follow epochs; "
+            "set tune.pruner=none, or use executor=local"
+        )
 
 
 class ListFeed(Feed):

@@ -7,21 +7,19 @@ a job is at work after some hundredths of a second. A job that dies takes only i
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import sys
 import time
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, cast
+from typing import Literal, cast
 
-from nin_exp.config import ExecutorConfig
-from nin_exp.errors import NinExpError
-from nin_exp.executors.feed import Feed, ListFeed, StopPlan
-from nin_exp.executors.outcome import OnOutcome, OnStart, Outcome, read_outcome
-from nin_exp.executors.slots import Slot, make_slots
+from nin_exp.executors.checking import Problem, check_elsewhere, start_context
+from nin_exp.executors.executor import Executor
+from nin_exp.executors.feed import Feed, StopPlan
+from nin_exp.executors.outcome import Outcome, read_outcome
+from nin_exp.executors.slots import make_slots
 from nin_exp.executors.stopping import GRACE_SECONDS, StopSignals
+from nin_exp.ranges import PositiveFloat, PositiveInt, validated
 from nin_exp.records.job import Job
 
 
@@ -35,48 +33,42 @@ class _Running:
     connection: Connection | None
 
 
-class LocalExecutor:
-    """Runs jobs in the given slots."""
+class LocalExecutor(Executor):
+    """Runs jobs in slots of this machine.
 
-    def __init__(self, settings: ExecutorConfig, slots: Sequence[Slot]) -> None:
-        method = settings.start_method
-        if method == "auto":
-            method = "forkserver" if sys.platform == "linux" else "spawn"
-        self._context: Any = multiprocessing.get_context(method)
-        if method == "forkserver":
-            self._context.set_forkserver_preload(["nin_exp.executors.worker"])
-        self._slots = list(slots)
+    Args:
+        workers: jobs at once; None for one a GPU (or share of one), else one a core.
+        gpus: the GPUs that jobs may use, by index or name; None for those that are visible.
+        gpus_per_job: 2 for two, 0.5 for two jobs on one; where there are GPUs.
+        start_method: of processes; ``auto`` is forkserver on Linux, spawn elsewhere.
 
-    def preflight(self, jobs: list[Job]) -> list[tuple[str, int, str]]:
-        """Build every distinct model of the jobs in a process of its own; returns (job id, exit code, message)."""
-        from nin_exp.executors import entry
+    Raises:
+        ConfigError: the settings do not fit each other or this machine.
+    """
 
-        receiver, sender = self._context.Pipe(duplex=False)
-        process = self._context.Process(
-            target=entry.preflight, args=(jobs, sender), name="nin-exp-preflight", daemon=True
-        )
-        process.start()
-        sender.close()
-        try:
-            problems: list[tuple[str, int, str]] = receiver.recv()
-        except EOFError as error:
-            process.join()
-            raise NinExpError(
-                f"the check of the plan ended with exit code {process.exitcode}; run with --debug"
-            ) from error
-        process.join()
-        return problems
+    @validated
+    def __init__(
+        self,
+        num_jobs: int,
+        use_gpus: bool,
+        *,
+        workers: PositiveInt | None,
+        gpus: list[int | str] | None,
+        gpus_per_job: PositiveFloat,
+        start_method: Literal["auto", "forkserver", "spawn"],
+    ) -> None:
+        self._start_method = start_method
+        self._context = start_context(start_method)
+        self._slots = make_slots(num_jobs, use_gpus=use_gpus, workers=workers, gpus=gpus, gpus_per_job=gpus_per_job)
 
-    def run(
-        self, jobs: Sequence[Job], on_start: OnStart, on_outcome: OnOutcome, on_tick: Callable[[], None]
-    ) -> int | None:
-        """Run all jobs; returns the exit code of a stop request (Ctrl-C, SIGTERM), or None.
+    @property
+    def num_workers(self) -> int:
+        """One for each slot."""
+        return len(self._slots)
 
-        Args:
-            on_outcome: may raise StopPlan.
-            on_tick: called several times a second, for a display.
-        """
-        return self.run_feed(ListFeed(jobs, on_start, on_outcome, on_tick))
+    def preflight(self, jobs: list[Job]) -> list[Problem]:
+        """Build every distinct model of the jobs, in a process that starts as they will."""
+        return check_elsewhere(jobs, self._start_method)
 
     def run_feed(self, feed: Feed) -> int | None:
         """Run what a feed gives until it has no more; returns the exit code of a stop request, or None."""
@@ -156,6 +148,3 @@ def _answer(one: _Running, feed: Feed) -> None:
     except (EOFError, OSError):  # the process is ending; its sentinel tells how
         one.connection.close()
         one.connection = None
-
-
-__all__ = ["LocalExecutor", "Slot", "make_slots"]

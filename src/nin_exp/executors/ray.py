@@ -12,14 +12,19 @@ import contextlib
 import multiprocessing
 import os
 import secrets
+import signal
+import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nin_exp.errors import ConfigError, StorageError
-from nin_exp.executors.outcome import OnOutcome, OnStart, read_outcome
+from nin_exp.executors.executor import Executor
+from nin_exp.executors.feed import Feed, StopPlan, refuse_watching
+from nin_exp.executors.outcome import Outcome, read_outcome
+from nin_exp.executors.slots import available_cores
 from nin_exp.executors.stopping import GRACE_SECONDS, StopSignals
 from nin_exp.plan.states import is_locked
 from nin_exp.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt, validated
@@ -37,6 +42,7 @@ class _Ticket:
 
     token_file: str
     token: str
+    folder: str
     threads: int
     environment: dict[str, str]
 
@@ -54,6 +60,8 @@ def run_on_node(job: Job, ticket: _Ticket) -> int:
     if seen != ticket.token:
         return NO_SHARED_DISK
     os.environ.update(ticket.environment)
+    with contextlib.suppress(OSError):  # a node need not have the folder of the command, where paths are absolute
+        os.chdir(ticket.folder)
     _wait_for_predecessor(job.run_dir)
     gpus = tuple(str(g) for g in ray.get_runtime_context().get_accelerator_ids().get("GPU", ()))
     # A Ray worker runs many tasks: its fork server is made once and has torch imported from then on.
@@ -81,18 +89,20 @@ def _wait_for_predecessor(run_dir: Path) -> None:
         time.sleep(0.2)
 
 
-class RayExecutor:
+class RayExecutor(Executor):
     """Runs jobs as Ray tasks.
 
     Args:
         address: of a cluster that runs (``auto``, ``host:port``, ``ray://host:port``); None starts Ray here.
-        gpus_per_job: fractions share a GPU between small networks.
+        gpus_per_job: of jobs that use GPUs; fractions share a GPU between small networks.
         max_retries: how often a job is started again after its node or worker died; a job's own error is final.
     """
 
     @validated
     def __init__(
         self,
+        num_jobs: int,
+        use_gpus: bool,
         *,
         address: str | None,
         cpus_per_job: PositiveInt,
@@ -100,40 +110,46 @@ class RayExecutor:
         max_retries: NonNegativeInt,
     ) -> None:
         self._address = address
-        self._cpus_per_job, self._gpus_per_job = cpus_per_job, gpus_per_job
+        self._cpus_per_job = cpus_per_job
+        self._gpus_per_job = gpus_per_job if use_gpus else 0.0
         self._max_retries = max_retries
 
-    def run(
-        self, jobs: Sequence[Job], on_start: OnStart, on_outcome: OnOutcome, on_tick: Callable[[], None]
-    ) -> int | None:
-        """Run all jobs; returns the exit code of a stop request (Ctrl-C, SIGTERM), or None.
+    @property
+    def num_workers(self) -> int | None:
+        """The cores of this machine shared out; unknown before a cluster is joined."""
+        return None if self._address is not None else max(1, available_cores() // self._cpus_per_job)
+
+    def run_feed(self, feed: Feed) -> int | None:
+        """Run what a feed gives until it has no more; returns the exit code of a stop request, or None.
 
         Raises:
-            ConfigError: Ray is not installed, the cluster cannot be joined, or no node has what a job asks for.
+            ConfigError: Ray is not installed, the cluster cannot be joined, no node has what a job asks for, or the
+                feed wants to end jobs by their epochs, which this executor does not follow.
             StorageError: a node does not see the study's folder.
         """
-        with self._cluster() as ray, self._ticket(jobs[0].run_dir.parent) as ticket, StopSignals() as stop:
-            submit = self._task(ray)
-            pending = list(jobs)
-            in_flight: dict[Any, Job] = {}
-            waiting: dict[Any, Job] = {}  # in flight and not yet seen to run
-            while pending or in_flight:
-                while pending and len(in_flight) < _IN_FLIGHT and not stop.is_set:
-                    job = pending.pop(0)
-                    reference = submit.options(name=f"nin-exp {job.job_id}").remote(job, ticket)
-                    in_flight[reference] = waiting[reference] = job
-                if stop.is_set:
-                    self._stop(ray, in_flight, on_outcome)
-                    return stop.exit_code
-                ready, _ = ray.wait(list(in_flight), num_returns=1, timeout=0.2)
-                self._tell_started(waiting, on_start)
-                for reference in ready:
-                    job = in_flight.pop(reference)
-                    if waiting.pop(reference, None) is not None:
-                        on_start(job)
-                    self._collect(ray, reference, job, on_outcome)
-                on_tick()
+        refuse_watching(feed, "ray")
+        first = feed.next_job()
+        if first is None:
+            return None
+        with self._cluster() as ray, self._ticket(first.run_dir.parent) as ticket, StopSignals() as stop:
+            flight = _Flight(ray, self._task(ray), ticket, feed)
+            flight.submit(first)
+            most = self._cluster_workers(ray) if feed.is_adaptive else _IN_FLIGHT
+            try:
+                while flight.jobs:
+                    while len(flight.jobs) < most and not stop.is_set and (job := feed.next_job()) is not None:
+                        flight.submit(job)
+                    if stop.is_set:
+                        flight.stop()
+                        return stop.exit_code
+                    flight.attend()
+                    feed.on_tick()
+            except StopPlan:
+                flight.stop()
         return None
+
+    def _cluster_workers(self, ray: Any) -> int:
+        return max(1, int(ray.cluster_resources().get("CPU", 1.0)) // self._cpus_per_job)
 
     def _task(self, ray: Any) -> Any:
         return ray.remote(
@@ -164,6 +180,8 @@ class RayExecutor:
 
     def _join(self, ray: Any) -> None:
         address = self._address
+        if address is not None:
+            _refuse_silence(address)
         quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
         try:
             if address is None:
@@ -172,15 +190,13 @@ class RayExecutor:
             else:
                 ray.init(address=address, **quiet)
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ConfigError(
-                f"executor.address must name a Ray cluster that runs, got {address} ({reason}); "
-                "start one with `ray start --head`, or set executor.address=null"
-            ) from error
+            raise _no_cluster(str(address), error) from error
 
     def _refuse_impossible(self, ray: Any) -> None:
         """Ray would wait for ever for a node that has what a job asks for."""
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        if not any(node.get("GPU") for node in nodes):
+            self._gpus_per_job = 0.0  # a job that must have one says so itself
         for key, resource, amount in (
             ("executor.cpus_per_job", "CPU", self._cpus_per_job),
             ("executor.gpus_per_job", "GPU", self._gpus_per_job),
@@ -196,41 +212,73 @@ class RayExecutor:
         write_text(token_file, token)
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         try:
-            yield _Ticket(str(token_file), token, self._cpus_per_job, environment)
+            yield _Ticket(str(token_file), token, str(Path.cwd()), self._cpus_per_job, environment)
         finally:
             token_file.unlink(missing_ok=True)
 
-    @staticmethod
-    def _tell_started(waiting: dict[Any, Job], on_start: OnStart) -> None:
-        for reference, job in list(waiting.items()):
-            if is_locked(job.run_dir):
-                del waiting[reference]
-                on_start(job)
 
-    @staticmethod
-    def _collect(ray: Any, reference: Any, job: Job, on_outcome: OnOutcome) -> None:
+class _Flight:
+    """The jobs that Ray holds: tasks that run, and tasks that wait for a place."""
+
+    def __init__(self, ray: Any, task: Any, ticket: _Ticket, feed: Feed) -> None:
+        self._ray, self._task, self._ticket, self._feed = ray, task, ticket, feed
+        self.jobs: dict[Any, Job] = {}
+        self._waiting: dict[Any, Job] = {}
+
+    def submit(self, job: Job) -> None:
+        """Hand a job to Ray."""
+        sent = replace(job, run_dir=job.run_dir.resolve())
+        reference = self._task.options(name=f"nin-exp {job.job_id}").remote(sent, self._ticket)
+        self.jobs[reference] = self._waiting[reference] = job
+
+    def attend(self) -> None:
+        """Wait a moment for starts and ends, and tell the feed."""
+        ready, _ = self._ray.wait(list(self.jobs), num_returns=1, timeout=0.2)
+        for reference in [r for r, job in self._waiting.items() if r in ready or is_locked(job.run_dir)]:
+            self._feed.on_start(self._waiting.pop(reference))
+        for reference in ready:
+            self._feed.on_outcome(self._outcome(reference, self.jobs.pop(reference)))
+
+    def stop(self) -> None:
+        """Ask every running job to save and end; tasks that have not begun are dropped."""
+        for reference in self.jobs:
+            self._ray.cancel(reference, force=False)
+        self._ray.wait(list(self.jobs), num_returns=len(self.jobs), timeout=GRACE_SECONDS + 5)
+        for reference, job in self.jobs.items():
+            if reference not in self._waiting:
+                with contextlib.suppress(StopPlan):
+                    self._feed.on_outcome(read_outcome(job, -int(signal.SIGTERM), stopping=True))
+
+    def _outcome(self, reference: Any, job: Job) -> Outcome:
         try:
-            code = ray.get(reference)
-        except ray.exceptions.RayError as error:  # the node died more often than max_retries allows
-            outcome = read_outcome(job, -9)
-            on_outcome(outcome if outcome.ending == "done" else replace(outcome, error=f"Ray: {_first_line(error)}"))
-            return
+            code = self._ray.get(reference)
+        except self._ray.exceptions.RayError as error:  # the node died more often than max_retries allows
+            outcome = read_outcome(job, -int(signal.SIGKILL))
+            return outcome if outcome.ending == "done" else replace(outcome, error=f"Ray: {_first_line(error)}")
         if code == NO_SHARED_DISK:
             raise StorageError(
                 f"executor=ray needs runs_dir on a disk that every node sees, and a node does not see "
                 f"'{job.run_dir.parent}'; set runs_dir to a shared folder, or use executor=local"
             )
-        on_outcome(read_outcome(job, code))
+        return read_outcome(job, code)
 
-    @staticmethod
-    def _stop(ray: Any, in_flight: dict[Any, Job], on_outcome: OnOutcome) -> None:
-        """Ask every running job to save and end; tasks that have not begun are dropped."""
-        for reference in in_flight:
-            ray.cancel(reference, force=False)
-        ray.wait(list(in_flight), num_returns=len(in_flight), timeout=GRACE_SECONDS + 5)
-        for job in in_flight.values():
-            if job.run_dir.is_dir():
-                on_outcome(read_outcome(job, -15, stopping=True))
+
+def _refuse_silence(address: str) -> None:
+    """Ray itself tries for minutes to reach an address where nothing listens."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():
+        return  # `auto`: Ray looks it up
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
+    except OSError as error:
+        raise _no_cluster(address, error) from error
+
+
+def _no_cluster(address: str, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"executor.address must name a Ray cluster that runs, got {address} ({_first_line(error)}); "
+        "start one with `ray start --head`, or set executor.address=null"
+    )
 
 
 def _first_line(error: BaseException) -> str:

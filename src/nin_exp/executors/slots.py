@@ -6,9 +6,9 @@ import contextlib
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nin_exp.config import ExecutorConfig
 from nin_exp.errors import ConfigError
 
 _MEMORY_PER_WORKER = 2 * 2**30
@@ -22,21 +22,38 @@ class Slot:
     gpus: tuple[str, ...] | None
 
 
-def make_slots(settings: ExecutorConfig, num_jobs: int, *, use_gpus: bool) -> list[Slot]:
+def make_slots(
+    num_jobs: int,
+    *,
+    use_gpus: bool,
+    workers: int | None,
+    gpus: Sequence[int | str] | None,
+    gpus_per_job: float,
+) -> list[Slot]:
     """Share out this machine: slots of whole GPUs or shares of one, else one a core (memory permitting).
 
     Raises:
-        ConfigError: ``executor.gpus`` names a GPU twice, or a job wants more GPUs than there are.
+        ConfigError: ``executor.gpus`` names a GPU twice, or a job wants more GPUs than there are, or two and a half.
     """
-    gpus = declared_gpus(settings) if use_gpus else []
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if gpus:
-        groups = _groups(gpus, float(settings.gpus_per_job))
-        groups = groups[: settings.workers or len(groups)]
+    if gpus_per_job > 1 and gpus_per_job != int(gpus_per_job):
+        raise ConfigError(
+            f"executor.gpus_per_job must be whole above 1, got {gpus_per_job:g}; "
+            "a share of one GPU is below 1, such as 0.5"
+        )
+    found = declared_gpus(gpus) if use_gpus else []
+    cores = available_cores()
+    if found:
+        groups = _groups(found, gpus_per_job)
+        groups = groups[: workers or len(groups)]
         return [Slot(max(1, cores // len(groups)), group) for group in groups]
     fitting = max(1, _free_memory() // _MEMORY_PER_WORKER)
-    workers = settings.workers or max(1, min(cores, num_jobs, fitting))
-    return [Slot(max(1, cores // workers), None)] * workers
+    slots = workers or max(1, min(cores, num_jobs, fitting))
+    return [Slot(max(1, cores // slots), None)] * slots
+
+
+def available_cores() -> int:
+    """Cores this process may use, as its affinity mask or container says."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _groups(gpus: list[str], gpus_per_job: float) -> list[tuple[str, ...]]:
@@ -50,15 +67,15 @@ def _groups(gpus: list[str], gpus_per_job: float) -> list[tuple[str, ...]]:
     return [tuple(gpus[i : i + size]) for i in range(0, len(gpus) - size + 1, size)]
 
 
-def declared_gpus(settings: ExecutorConfig) -> list[str]:
-    """The GPUs that jobs may use: those of ``executor.gpus``, else those that are visible.
+def declared_gpus(gpus: Sequence[int | str] | None) -> list[str]:
+    """The GPUs that jobs may use: those that are named, else those that are visible.
 
     Raises:
         ConfigError: one is named twice.
     """
-    if settings.gpus is None:
+    if gpus is None:
         return visible_gpus()
-    named = [str(gpu) for gpu in settings.gpus]
+    named = [str(gpu) for gpu in gpus]
     if len(set(named)) != len(named):
         raise ConfigError(f"executor.gpus must name each GPU once, got {named}; a share is executor.gpus_per_job=0.5")
     return named

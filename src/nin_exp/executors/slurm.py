@@ -9,18 +9,20 @@ in the queue and does not submit them twice.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from nin_exp.errors import EXIT_PREEMPTED, ConfigError
-from nin_exp.executors.outcome import OnOutcome, OnStart, read_outcome
+from nin_exp.executors.executor import Executor
+from nin_exp.executors.feed import Feed, StopPlan, refuse_watching
+from nin_exp.executors.outcome import read_outcome
 from nin_exp.executors.stopping import GRACE_SECONDS, StopSignals
 from nin_exp.plan.states import is_locked
 from nin_exp.ranges import NonNegativeInt, PositiveFloat, PositiveInt, validated
@@ -69,7 +71,7 @@ class SlurmTask:
         return {"job": self.job, "threads": self.threads, "_process": None}
 
 
-class SlurmExecutor:
+class SlurmExecutor(Executor):
     """Submits jobs and waits for them.
 
     Args:
@@ -84,6 +86,8 @@ class SlurmExecutor:
     @validated
     def __init__(
         self,
+        num_jobs: int,
+        use_gpus: bool,
         *,
         cluster: Literal["slurm", "local"],
         partition: str | None,
@@ -100,10 +104,11 @@ class SlurmExecutor:
     ) -> None:
         self._cluster = cluster
         self._threads = cpus_per_job
+        self._parallel_jobs = parallel_jobs
         self._max_requeues = max_requeues
         self._parameters: dict[str, Any] = {
             "timeout_min": minutes,
-            "gpus_per_node": gpus_per_job,
+            "gpus_per_node": gpus_per_job if use_gpus else 0,
             "signal_delay_s": signal_seconds,
         }
         if cluster == "slurm":
@@ -112,41 +117,66 @@ class SlurmExecutor:
             self._parameters |= {"cpus_per_task": cpus_per_job, "array_parallelism": parallel_jobs}
             self._parameters |= {"additional_parameters": dict(options)} if options else {}
 
-    def run(
-        self, jobs: Sequence[Job], on_start: OnStart, on_outcome: OnOutcome, on_tick: Callable[[], None]
-    ) -> int | None:
-        """Run all jobs; returns the exit code of a stop request (Ctrl-C, SIGTERM), or None.
+    @property
+    def num_workers(self) -> int | None:
+        """The array's limit; what SLURM grants of it is not known."""
+        return None
+
+    def run_feed(self, feed: Feed) -> int | None:
+        """Run what a feed gives until it has no more; returns the exit code of a stop request, or None.
 
         A stop request cancels what was submitted; jobs that run save first.
 
         Raises:
-            ConfigError: submitit or SLURM's commands are missing, or SLURM refuses the request.
+            ConfigError: submitit or SLURM's commands are missing, SLURM refuses the request, or the feed wants to end
+                jobs by their epochs, which this executor does not follow.
         """
-        folder = jobs[0].run_dir.resolve().parent / "slurm"
+        refuse_watching(feed, "slurm")
         with StopSignals() as stop:
-            living = self._submit(jobs, folder)
-            waiting = {job_id: job for job_id, (job, _) in living.items()}
-            while living:
-                if stop.is_set:
-                    self._cancel(living, on_outcome)
-                    return stop.exit_code
-                for job in [j for j in waiting.values() if is_locked(j.run_dir)]:
-                    on_start(waiting.pop(job.job_id))
-                for job_id in [i for i, (_, submitted) in living.items() if submitted.done()]:
-                    job, submitted = living.pop(job_id)
-                    if waiting.pop(job_id, None) is not None:
-                        on_start(job)
-                    on_outcome(read_outcome(job, _exit_code(submitted)))
-                on_tick()
-                time.sleep(_POLL_SECONDS)
-        return None
+            living: dict[str, tuple[Job, Any]] = {}
+            waiting: dict[str, Job] = {}
+            try:
+                while True:
+                    fresh = self._take(feed, self._parallel_jobs - len(living))
+                    if fresh and not stop.is_set:
+                        living |= self._submit(fresh)
+                        waiting |= {job.job_id: job for job in fresh}
+                    if stop.is_set:
+                        self._cancel(living, feed)
+                        return stop.exit_code
+                    if not living:
+                        return None
+                    self._attend(living, waiting, feed)
+                    feed.on_tick()
+                    time.sleep(_POLL_SECONDS)
+            except StopPlan:
+                self._cancel(living, feed)
+                return None
 
-    def _submit(self, jobs: Sequence[Job], folder: Path) -> dict[str, tuple[Job, Any]]:
+    @staticmethod
+    def _take(feed: Feed, room: int) -> list[Job]:
+        """Jobs to submit together: all there are, or those for which an adaptive feed's workers are free."""
+        taken: list[Job] = []
+        while (not feed.is_adaptive or len(taken) < room) and (job := feed.next_job()) is not None:
+            taken.append(job)
+        return taken
+
+    @staticmethod
+    def _attend(living: dict[str, tuple[Job, Any]], waiting: dict[str, Job], feed: Feed) -> None:
+        ended = [job_id for job_id, (_, submitted) in living.items() if submitted.done()]
+        for job_id in [i for i, job in waiting.items() if i in ended or is_locked(job.run_dir)]:
+            feed.on_start(waiting.pop(job_id))
+        for job_id in ended:
+            job, submitted = living.pop(job_id)
+            feed.on_outcome(read_outcome(job, _exit_code(submitted)))
+
+    def _submit(self, jobs: list[Job]) -> dict[str, tuple[Job, Any]]:
         """Jobs by id, each with what was submitted for it now or by an earlier command."""
+        folder = jobs[0].run_dir.resolve().parent / "slurm"
         executor = self._executor(folder)
         earlier = _read_submitted(folder)
-        living = {job.job_id: (job, earlier[job.job_id]) for job in jobs if job.job_id in earlier}
-        fresh = [job for job in jobs if job.job_id not in living]
+        found = {job.job_id: (job, earlier[job.job_id]) for job in jobs if job.job_id in earlier}
+        fresh = [job for job in jobs if job.job_id not in found]
         if fresh:
             try:
                 submitted = executor.submit_array([SlurmTask(job, self._threads) for job in fresh])
@@ -154,10 +184,11 @@ class SlurmExecutor:
                 raise ConfigError(
                     f"SLURM refused the jobs ({_first_line(error)}); see executor=slurm and its settings"
                 ) from error
-            living |= {job.job_id: (job, one) for job, one in zip(fresh, submitted, strict=True)}
+            found |= {job.job_id: (job, one) for job, one in zip(fresh, submitted, strict=True)}
         if self._cluster == "slurm":
-            write_json(folder / _SUBMITTED_FILE, {job_id: one.job_id for job_id, (_, one) in living.items()})
-        return living
+            known = {job_id: one.job_id for job_id, one in earlier.items()}
+            write_json(folder / _SUBMITTED_FILE, known | {job_id: one.job_id for job_id, (_, one) in found.items()})
+        return found
 
     def _executor(self, folder: Path) -> Any:
         try:
@@ -188,16 +219,17 @@ class SlurmExecutor:
         return converted
 
     @staticmethod
-    def _cancel(living: dict[str, tuple[Job, Any]], on_outcome: OnOutcome) -> None:
+    def _cancel(living: dict[str, tuple[Job, Any]], feed: Feed) -> None:
         """Cancel what was submitted; SLURM sends SIGTERM first, and kills later."""
+        started = [job for job, _ in living.values() if is_locked(job.run_dir)]
         for _, submitted in living.values():
             submitted.cancel(check=False)
         deadline = time.monotonic() + GRACE_SECONDS
-        while any(is_locked(job.run_dir) for job, _ in living.values()) and time.monotonic() < deadline:
+        while any(is_locked(job.run_dir) for job in started) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
-        for job, _ in living.values():
-            if job.run_dir.is_dir():
-                on_outcome(read_outcome(job, EXIT_PREEMPTED, stopping=True))
+        for job in started:
+            with contextlib.suppress(StopPlan):
+                feed.on_outcome(read_outcome(job, EXIT_PREEMPTED, stopping=True))
 
 
 def _read_submitted(folder: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from nin_exp.errors import DataError
 from nin_exp.inference.evaluation_log import EvaluationLog
 from nin_exp.inference.images import fit, read_levels
 from nin_exp.inference.other_data import DataChoice
-from nin_exp.module.evaluate import Predictions, metrics, predict
+from nin_exp.module.evaluate import Predictions, metrics
 
 if TYPE_CHECKING:
     from nin_exp.inference.run import TrainedRun
@@ -99,8 +99,7 @@ def evaluate(run: TrainedRun, choice: DataChoice, split: Split, *, again: bool) 
     labels = _own_labels(data.class_names, run.class_names, choice.name)
     arrays = {"train": data.train, "val": data.val, "test": data.test}[split]
     arrays = _conform(arrays, run.input_spec.image_spec)
-    loader = predictor.loader(ImageArrays(arrays.images, labels[arrays.labels]))
-    predictions = predict(predictor.network, loader, autocast_dtype=predictor.autocast_dtype)
+    predictions = predictor.predictions(ImageArrays(arrays.images, labels[arrays.labels]))
     scores = metrics(predictions, split) | _scaled(run, predictions, split)
     if split == "test":
         log.add(data.fingerprint, choice, scores, len(arrays), weights=run.weights, again=again)

@@ -16,7 +16,7 @@ from nin_exp.inference.images import ImageInput, Levels
 from nin_exp.inference.input_spec import InputSpec
 from nin_exp.inference.prediction import Prediction, Unreadable
 from nin_exp.inference.stream import PredictionStream
-from nin_exp.module.evaluate import predict
+from nin_exp.module.evaluate import Predictions, predict
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,14 @@ class Predictor:
     """A trained network with what its inputs need.
 
     Args:
+        network: the torch network.
+        forward: what makes the logits: the network, or NumPy with its weights for a run that NumPy trained.
         batch_size: images of one pass.
         autocast_dtype: as the run was evaluated; None for float32.
     """
 
     network: Network
+    forward: Network
     spec: InputSpec
     device: torch.device
     batch_size: int
@@ -57,7 +60,11 @@ class Predictor:
     def logits(self, levels: Levels) -> Tensor:
         """float32 ``(N, K)`` on the CPU for uint8 ``(N, H, W, C)`` of the network's size."""
         arrays = ImageArrays(levels, np.zeros(len(levels), dtype=np.int64))
-        return predict(self.network, self.loader(arrays), autocast_dtype=self.autocast_dtype).logits
+        return self.predictions(arrays).logits
+
+    def predictions(self, arrays: ImageArrays) -> Predictions:
+        """Logits and labels of a split, in its order, as training's evaluation makes them."""
+        return predict(self.forward, self.loader(arrays), autocast_dtype=self.autocast_dtype)
 
     def inputs(self, levels: Levels) -> Tensor:
         """float32 ``(N, C, H, W)`` on the device, as the network sees them."""

@@ -189,12 +189,22 @@ class TrainedRun:
         autocast = {"bf16-mixed": torch.bfloat16, "16-mixed": None if on_cpu else torch.float16}
         return Predictor(
             network=network,
+            forward=self._forward if on_cpu else network,
             spec=self.input_spec,
             device=self.device,
             batch_size=min(trainer.eval_batch_size, _CPU_BATCH_SIZE) if on_cpu else trainer.eval_batch_size,
             autocast_dtype=autocast.get(trainer.precision),
             channels_last=trainer.channels_last,
         )
+
+    @property
+    def _forward(self) -> Network:
+        """What makes the logits on a CPU: the engine that trained the network."""
+        if self.config.engine == "torch":
+            return self.network
+        from nin_exp.numpy_engine.network import NumpyNetwork
+
+        return NumpyNetwork(self.network, seed=0)
 
     def predict(self, images: ImageInput) -> list[Prediction]:
         """Classes and probabilities, one entry an image.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from nin_exp.contracts.model import Network
@@ -46,6 +48,8 @@ class Classifier(pl.LightningModule):
         self.label_smoothing = label_smoothing
         self.accumulate = accumulate
         self._logits: Callable[[Tensor], Tensor] = network.__call__
+        self._unsynchronised: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
+        self._loss_weight: Callable[[int], float] | None = None
         self._optimizer_factory = optimizer
         self._schedule_factory = schedule
         self._total_steps = total_steps
@@ -74,17 +78,33 @@ class Classifier(pl.LightningModule):
         options: dict[str, Any] = {"compile_threads": 1} if on_cpu else {}
         self._logits = torch.compile(self.network.forward, dynamic=False, options=options or None)
 
+    def distribute(self, parallel: DistributedDataParallel, loss_weight: Callable[[int], float]) -> None:
+        """Train together with other processes, each on its part of a batch.
+
+        Args:
+            parallel: the network, whose gradients become the mean over processes in the backward pass.
+            loss_weight: from this process's images of a batch to what its mean loss counts in that mean.
+        """
+        # Bound methods: a module that is an attribute would become a part of this one.
+        self._logits, self._unsynchronised = parallel.__call__, parallel.no_sync
+        self._loss_weight = loss_weight
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         images, labels, _ = batch
-        if self.accumulate == 1:
-            return self._loss(images, labels)
+        loss = self._loss(images, labels) if self.accumulate == 1 else self._accumulated_loss(images, labels)
+        return loss if self._loss_weight is None else loss * self._loss_weight(len(labels))
+
+    def _accumulated_loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Add the gradients of all parts but the last; returns the last part's share of the loss."""
         parts = list(zip(images.chunk(self.accumulate), labels.chunk(self.accumulate), strict=True))
         assert self.optimizer is not None
         self.optimizer.zero_grad()
+        weight = 1.0 if self._loss_weight is None else self._loss_weight(len(labels))
         for part_images, part_labels in parts[:-1]:
-            loss = self._loss(part_images, part_labels) * (len(part_labels) / len(labels))
-            with torch.autocast(self.device.type, enabled=False):
-                self.trainer.strategy.backward(loss, None)
+            with self._unsynchronised():
+                loss = self._loss(part_images, part_labels) * (weight * len(part_labels) / len(labels))
+                with torch.autocast(self.device.type, enabled=False):
+                    self.trainer.strategy.backward(loss, None)
         part_images, part_labels = parts[-1]
         return self._loss(part_images, part_labels) * (len(part_labels) / len(labels))
 
@@ -142,10 +162,15 @@ class Classifier(pl.LightningModule):
         self.hit_count = torch.zeros((), dtype=torch.int64, device=self.device)
         self.example_count = 0
 
-    def epoch_loss_and_accuracy(self) -> tuple[float, float]:
-        """Mean training loss (with label smoothing) and accuracy over the epoch's batches, as they were trained."""
-        count = max(1, self.example_count)
-        return float(self.loss_sum) / count, float(self.hit_count) / count
+    def load_epoch_sums(self, sums: Tensor) -> None:
+        """Go on with sums that ``epoch_sums`` gave."""
+        loss, hits = sums[:2].to(self.device)
+        self.loss_sum, self.hit_count = loss.clone(), hits.long()
+        self.example_count = int(sums[2])
+
+    def epoch_sums(self) -> Tensor:
+        """Loss (label smoothing included), hits and examples of the epoch so far, as trained: float64 ``(3,)``."""
+        return torch.stack([self.loss_sum, self.hit_count.double(), self.loss_sum.new_tensor(self.example_count)])
 
     @property
     def learning_rate(self) -> float:

@@ -52,6 +52,18 @@ def plan_comparison(composer: Composer, texts: Iterable[str], command: str) -> P
             not clear.
     """
     settings, base = with_preset(composer, texts)
+    return compare_seeds(composer, settings, base, command, comparison_seeds(settings, base))
+
+
+def comparison_seeds(settings: Sequence[Setting], base: ExperimentConfig) -> tuple[int, ...]:
+    """The seeds of a comparison: those asked for, else as many as the exact test needs."""
+    return seeds_of(settings, base) or tuple(range(base.compare.default_seeds))
+
+
+def compare_seeds(
+    composer: Composer, settings: Sequence[Setting], base: ExperimentConfig, command: str, seeds: tuple[int, ...]
+) -> Plan:
+    """Plan a comparison over the given seeds; see ``plan_comparison``."""
     lists = _lists(settings)
     axes = make_axes(lists, base.sweep.zip)
     by = _with_zipped(compared_keys(settings, base, axes), axes)
@@ -69,7 +81,6 @@ def plan_comparison(composer: Composer, texts: Iterable[str], command: str) -> P
     ]
     if len({cell.arm for cell in cells}) < 2:
         raise ConfigError("sweep.exclude leaves fewer than two arms to compare; take a list out")
-    seeds = seeds_of(settings, base) or tuple(range(base.compare.default_seeds))
     plan = finish_plan(composer, "compare", command, cells, lambda: study_name("compare", settings), seeds=seeds)
     comparison = make_comparison(plan, by, seeds)
     places = {(job.arm, job.block) for job in plan.jobs}
@@ -173,4 +184,15 @@ def seeds_of(settings: Sequence[Setting], base: ExperimentConfig) -> tuple[int, 
     return tuple(base.seeds) if isinstance(base.seeds, list) else tuple(range(base.seeds))
 
 
-__all__ = ["Plan", "compared_keys", "plan_comparison", "plan_grid", "plan_single", "seeds_of", "single", "with_preset"]
+__all__ = [
+    "Plan",
+    "compare_seeds",
+    "compared_keys",
+    "comparison_seeds",
+    "plan_comparison",
+    "plan_grid",
+    "plan_single",
+    "seeds_of",
+    "single",
+    "with_preset",
+]

@@ -17,7 +17,7 @@ class Forecast:
     """A plan's outlook.
 
     Args:
-        seconds: time left on ``workers`` workers, or None when no run like it has a record.
+        seconds: time left on ``workers`` workers, or None when no run like it has a record or a cluster decides.
         smallest_p: the smallest p-value that the exact test can reach after Holm, or None without a comparison.
         effect: the detectable difference (power 0.8), or None when the spread is not known yet.
     """
@@ -29,7 +29,7 @@ class Forecast:
     effect: float | None
 
 
-def forecast(plan: Plan, states: list[JobState], workers: int) -> Forecast:
+def forecast(plan: Plan, states: list[JobState], workers: int | None) -> Forecast:
     """Estimate from the records of the study's own runs; a job's like differs from it by seeds alone."""
     records = [s.record for s in states if s.state == "done" and s.record is not None]
     pending = [s.job.group_hash for s in states if s.state not in ("done", "failed")]
@@ -46,13 +46,13 @@ def forecast(plan: Plan, states: list[JobState], workers: int) -> Forecast:
     return Forecast(pairs, contrasts, seconds, smallest_p(pairs, contrasts), effect)
 
 
-def _seconds(records: list[Record], pending: list[str], workers: int) -> float | None:
+def _seconds(records: list[Record], pending: list[str], workers: int | None) -> float | None:
     known = defaultdict(list)
     for record in records:
         known[record.group_hash].append(record.wall_seconds)
     if not pending:
         return 0.0
-    if any(group not in known for group in pending):
+    if workers is None or any(group not in known for group in pending):
         return None
     return sum(statistics.median(known[group]) for group in pending) / max(1, workers)
 

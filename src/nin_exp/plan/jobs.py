@@ -16,9 +16,10 @@ from nin_exp.compose.overrides import Setting
 from nin_exp.config import ExperimentConfig
 from nin_exp.errors import ConfigError, nearest
 from nin_exp.plan.axes import SEED_KEYS
+from nin_exp.plan.published import published_for
 from nin_exp.records.job import Job
 from nin_exp.records.redact import redact_text
-from nin_exp.records.study import Comparison, PlannedJob, Study
+from nin_exp.records.study import Comparison, PlannedJob, Published, Study, join_published
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def finish_plan(
     """Compose every job; all problems of all jobs are told together."""
     jobs: dict[str, Job] = {}
     planned: list[PlannedJob] = []
+    published: list[Published] = []
     problems: dict[str, None] = {}
     first: ExperimentConfig | None = None
     study_dir, study = Path(), ""
@@ -94,11 +96,12 @@ def finish_plan(
                 if job.job_id not in jobs:
                     jobs[job.job_id] = job
                     planned.append(PlannedJob(job.job_id, job.arm, job.block, job.seed, job.choices))
+                    published += published_for(composer, config, one.assignments, job)
     if problems:
         raise ConfigError("; ".join(problems))
     assert first is not None
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    record = Study(study, verb, redact_text(command), created, tuple(planned))
+    record = Study(study, verb, redact_text(command), created, tuple(planned), published=join_published(published))
     return Plan(study=record, study_dir=study_dir, jobs=tuple(jobs.values()), config=first)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nin_exp.errors import IntegrityError
+from nin_exp.records.cache import Found, read_records
 from nin_exp.records.objective import direction_of, value_of
 from nin_exp.records.record import Record
 from nin_exp.records.study import PlannedJob, Study
@@ -50,10 +50,11 @@ def scored_runs(study_dir: Path, metric: str) -> list[Scored]:
     """
     direction_of(metric)
     found = []
-    for job in Study.read(study_dir).jobs:
-        try:
-            record = Record.read(study_dir / job.job_id)
-        except (FileNotFoundError, NotADirectoryError, IntegrityError):
+    jobs = Study.read(study_dir).jobs
+    records = read_records(study_dir, [job.job_id for job in jobs])
+    for job in jobs:
+        record = records.get(job.job_id, Found(None)).record
+        if record is None:
             continue
         value = value_of(record, metric) if record.status == "done" else None
         if value is not None:

@@ -64,6 +64,26 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(_finite(value), indent=1, allow_nan=False) + "\n")
 
 
+def write_large_json(path: Path, value: dict[str, Any]) -> None:
+    """``write_json`` for many values: an entry of the mapping, or of a list in it, a line; ten times as fast."""
+    parts = []
+    for key, entry in value.items():
+        text = f"[\n  {(',' + chr(10) + '  ').join(map(_dense, entry))}\n ]" if _is_list(entry) else _dense(entry)
+        parts.append(f" {json.dumps(key)}: {text}")
+    write_text(path, "{\n" + ",\n".join(parts) + "\n}\n")
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and bool(value)
+
+
+def _dense(value: Any) -> str:
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), allow_nan=False)
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if value == value and abs(value) != float("inf") else None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from nin_exp.errors import ConfigError, IntegrityError
+from nin_exp.errors import ConfigError
+from nin_exp.records.cache import Found, read_records
 from nin_exp.records.record import RECORD_FILE, Record
 
 
@@ -22,24 +23,32 @@ class Run:
 
 def list_runs(runs_dir: Path, study: str | None = None) -> list[Run]:
     """All runs below a folder, or those of one study; ordered by path."""
-    return [_read(path) for path in _run_dirs(runs_dir, study)]
+    found = []
+    for folder in _study_dirs(runs_dir, study):
+        names = _run_names(folder)
+        records = read_records(folder, names)
+        for name in names:
+            one = records.get(name, Found(None))
+            found.append(Run(folder / name, one.record, one.problem or ""))
+    return found
 
 
-def _run_dirs(runs_dir: Path, study: str | None) -> Iterator[Path]:
-    studies = [runs_dir / study] if study is not None else sorted(p for p in runs_dir.glob("*") if p.is_dir())
-    for folder in studies:
-        for path in sorted(folder.glob("*")):
-            if (path / "config.yaml").is_file() or (path / RECORD_FILE).is_file():
-                yield path
+def _study_dirs(runs_dir: Path, study: str | None) -> list[Path]:
+    return [runs_dir / study] if study is not None else sorted(p for p in runs_dir.glob("*") if p.is_dir())
 
 
-def _read(path: Path) -> Run:
+def _run_names(folder: Path) -> list[str]:
+    """The names of a study's run directories, in order."""
     try:
-        return Run(path, Record.read(path))
-    except FileNotFoundError:
-        return Run(path, None)
-    except IntegrityError as error:
-        return Run(path, None, str(error))
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if entry.is_dir())
+    except OSError:
+        return []
+    return [n for n in names if any(os.path.isfile(f"{folder}/{n}/{f}") for f in ("config.yaml", RECORD_FILE))]  # noqa: PTH113
+
+
+def _run_dirs(runs_dir: Path) -> list[Path]:
+    return [folder / name for folder in _study_dirs(runs_dir, None) for name in _run_names(folder)]
 
 
 def find_run(name: str, runs_dir: Path) -> Path:
@@ -51,7 +60,7 @@ def find_run(name: str, runs_dir: Path) -> Path:
     given = Path(name).expanduser()
     if (given / "config.yaml").is_file() or (given / RECORD_FILE).is_file():
         return given
-    paths = list(_run_dirs(runs_dir, None))
+    paths = _run_dirs(runs_dir)
     matches = [p for p in paths if p.name.startswith(name) or f"{p.parent.name}/{p.name}".startswith(name)]
     if len(matches) == 1:
         return matches[0]

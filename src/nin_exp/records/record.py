@@ -31,6 +31,7 @@ class Record:
             ``num_train num_val num_test num_classes`` and ``chance`` (share of the most frequent test class).
         group_hash: the configuration's hash without its seeds; runs that share it differ by chance alone.
         code_hash: of the source of the classes that were used.
+        devices: of this kind that trained the run together.
         flags: findings a reader must know, such as ``dead_head``.
     """
 
@@ -66,6 +67,7 @@ class Record:
     steps: int = 0
     best_epoch: int | None = None
     device: str = ""
+    devices: int = 1
     flags: tuple[str, ...] = ()
     error: str | None = None
     schema_version: int = SCHEMA_VERSION
@@ -83,7 +85,7 @@ class Record:
             IntegrityError: the file is not a record, or of a newer schema.
         """
         path = run_dir / RECORD_FILE
-        text = path.read_text(encoding="utf-8")
+        text = path.read_bytes().decode()
         try:
             values = json.loads(text)
             version = values["schema_version"]
@@ -91,10 +93,12 @@ class Record:
             raise IntegrityError(f"{path} must be a run's record, but cannot be read; run the job again") from error
         if version > SCHEMA_VERSION:
             raise IntegrityError(f"{path} must have schema version <= {SCHEMA_VERSION}, got {version}; update nin-exp")
-        known = {f.name for f in fields(Record)}
-        values = {k: v for k, v in values.items() if k in known}
+        values = {k: v for k, v in values.items() if k in _KNOWN}
         values["flags"] = tuple(values.get("flags", ()))
         try:
             return Record(**values)
         except TypeError as error:
             raise IntegrityError(f"{path} must be a run's record, but lacks fields; run the job again") from error
+
+
+_KNOWN = frozenset(f.name for f in fields(Record))

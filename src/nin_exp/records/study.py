@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from nin_exp.errors import IntegrityError
 from nin_exp.records.files import write_json
@@ -25,6 +27,42 @@ class PlannedJob:
 
 
 @dataclass(frozen=True)
+class ContrastLooks:
+    """The looks at a contrast that gets seeds until it is decided; each of them costs, whoever sees it later.
+
+    Args:
+        max_pairs: pairs at which it ends undecided; chosen before the first look.
+        seeds: of the complete pairs that were looked at, in the order in which they came.
+        counts: numbers of pairs at the looks, rising; empty before the first one.
+    """
+
+    arm: str
+    block: str
+    max_pairs: int
+    seeds: tuple[int, ...] = ()
+    counts: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Published:
+    """A number from a paper or a repository, and the runs of one setting beside it.
+
+    Args:
+        value: in the metric's unit, so an accuracy is a fraction.
+        changed: settings in which the runs differ from the preset that names the number.
+        jobs: ids of the runs.
+    """
+
+    arm: str
+    block: str
+    metric: str
+    value: float
+    source: str
+    changed: tuple[str, ...]
+    jobs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What a comparison asks.
 
@@ -34,6 +72,7 @@ class Comparison:
         metric: the metric of the verdict, higher is better.
         rope: half width of the region of practical equivalence, in the metric's unit.
         alpha: the family-wise error of all intervals of the study together.
+        looks: one entry a contrast where seeds are added until the verdict; empty for a fixed number of seeds.
     """
 
     by: tuple[str, ...]
@@ -44,6 +83,11 @@ class Comparison:
     metric: str
     rope: float
     alpha: float
+    looks: tuple[ContrastLooks, ...] = ()
+
+    def looks_at(self, arm: str, block: str) -> ContrastLooks | None:
+        """The looks at one contrast; None where the number of seeds is fixed."""
+        return next((one for one in self.looks if (one.arm, one.block) == (arm, block)), None)
 
 
 @dataclass(frozen=True)
@@ -56,6 +100,7 @@ class Study:
     created_at: str
     jobs: tuple[PlannedJob, ...]
     comparison: Comparison | None = None
+    published: tuple[Published, ...] = ()
     schema_version: int = STUDY_SCHEMA_VERSION
 
     def write(self, study_dir: Path) -> None:
@@ -70,7 +115,8 @@ class Study:
         known = Study.read(study_dir)
         jobs = {job.job_id: job for job in (*known.jobs, *self.jobs)}
         if known.comparison is None and len(jobs) > len(known.jobs):
-            replace(known, jobs=tuple(jobs.values())).write(study_dir)
+            published = join_published((*known.published, *self.published))
+            replace(known, jobs=tuple(jobs.values()), published=published).write(study_dir)
 
     @staticmethod
     def read(study_dir: Path) -> Study:
@@ -87,11 +133,28 @@ class Study:
             if values["schema_version"] > STUDY_SCHEMA_VERSION:
                 raise IntegrityError(f"{path} was made by a newer nin-exp (schema {values['schema_version']}); update")
             jobs = tuple(PlannedJob(**job) for job in values["jobs"])
-            raw = values["comparison"]
-            comparison = None
-            if raw is not None:
-                lists = {k: tuple(raw[k]) for k in ("by", "arms", "blocks", "seeds")}
-                comparison = Comparison(**{**raw, **lists})
-            return Study(**{**values, "jobs": jobs, "comparison": comparison})
+            comparison = None if values["comparison"] is None else _comparison(values["comparison"])
+            published = tuple(
+                Published(**{**one, "changed": tuple(one["changed"]), "jobs": tuple(one["jobs"])})
+                for one in values.get("published", ())
+            )
+            return Study(**{**values, "jobs": jobs, "comparison": comparison, "published": published})
         except (ValueError, KeyError, TypeError) as error:
             raise IntegrityError(f"{path} must be a study's plan, but cannot be read; run its command again") from error
+
+
+def _comparison(raw: dict[str, Any]) -> Comparison:
+    lists = {k: tuple(raw[k]) for k in ("by", "arms", "blocks", "seeds")}
+    looks = tuple(
+        ContrastLooks(**{**one, "seeds": tuple(one["seeds"]), "counts": tuple(one["counts"])})
+        for one in raw.get("looks", ())
+    )
+    return Comparison(**{**raw, **lists, "looks": looks})
+
+
+def join_published(entries: Iterable[Published]) -> tuple[Published, ...]:
+    """Entries that differ in their runs alone become one."""
+    jobs: dict[Published, dict[str, None]] = {}
+    for one in entries:
+        jobs.setdefault(replace(one, jobs=()), {}).update(dict.fromkeys(one.jobs))
+    return tuple(replace(one, jobs=tuple(ids)) for one, ids in jobs.items())

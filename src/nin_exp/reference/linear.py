@@ -105,8 +105,10 @@ class Unflatten(Layer):
 
     def forward(self, x: Array) -> Array:
         """Add the two axes."""
+        self.keep()
         return x[:, :, np.newaxis, np.newaxis]
 
     def backward(self, grad_output: Array) -> Array:
         """Take them away."""
+        self.kept()
         return grad_output[:, :, 0, 0]

@@ -119,4 +119,5 @@ class LocallyConnected2d(Layer):
 
     def _cost(self, batch: Array) -> int:
         """Multiply-adds that one place takes; a product does sixteen in the time of one value copied."""
-        return len(batch) * self._weight()[0].size // 16
+        weight = self.weight.data
+        return len(batch) * weight.size // (16 * self.in_shape[1] * self.in_shape[2])

@@ -235,7 +235,8 @@ class GlobalMaxPool(Layer):
         shape, winners = self.kept()
         dy = grad_output[:, :, np.newaxis]
         if self.ties == "share":
-            return (winners * (dy / winners.sum(axis=2, keepdims=True).astype(dy.dtype))).reshape(shape)
-        dx = np.zeros((shape[0], shape[1], shape[2] * shape[3]), grad_output.dtype)
-        np.put_along_axis(dx, winners, dy, axis=2)
+            dx: Array = winners * (dy / winners.sum(axis=2, keepdims=True).astype(dy.dtype))
+        else:
+            dx = np.zeros((shape[0], shape[1], shape[2] * shape[3]), grad_output.dtype)
+            np.put_along_axis(dx, winners, dy, axis=2)
         return dx.reshape(shape)

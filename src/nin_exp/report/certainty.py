@@ -20,14 +20,14 @@ def how_sure(contrasts: Sequence[Contrast], comparison: Comparison) -> list[str]
     effects = [c.outcome.effect for c in contrasts if c.outcome.effect is not None]
     if not effects:
         return ["No pair of runs is complete yet: the report fills as runs finish."]
-    lines = [_scope(effects, comparison), exact_reach(contrasts, comparison)]
+    lines = [_scope(effects, comparison), _monitoring(contrasts, comparison), exact_reach(contrasts, comparison)]
     lines += [_surer(contrasts, comparison), _pairing(effects)]
     return [line for line in lines if line]
 
 
 def exact_reach(contrasts: Sequence[Contrast], comparison: Comparison) -> str:
     """What the exact test cannot show with the pairs there are; empty when it can reach alpha everywhere."""
-    effects = [c.outcome.effect for c in contrasts if c.outcome.effect is not None]
+    effects = [c.outcome.effect for c in contrasts if c.outcome.effect is not None and c.outcome.test is not None]
     if not effects:
         return ""
     least, n_contrasts = min(effect.n for effect in effects), effects[0].n_contrasts
@@ -60,6 +60,19 @@ def _scope(effects: Sequence[PairedEffect], comparison: Comparison) -> str:
     return (
         f"Each interval rests on {pairs} paired seeds. With {confidence} confidence all {n_contrasts} hold together, "
         "for new seeds on the same test examples."
+    )
+
+
+def _monitoring(contrasts: Sequence[Contrast], comparison: Comparison) -> str:
+    """What stands in for the numbers of a fixed design; empty where no contrast was monitored."""
+    monitored = [c.outcome.monitored for c in contrasts if c.outcome.monitored is not None]
+    if not monitored:
+        return ""
+    most = max(one.max_pairs for one in monitored)
+    return (
+        f"Seeds were added until each verdict, up to {most} pairs. The intervals hold at all looks together, so "
+        f"stopping when it was decided does not raise the error above {comparison.alpha:g}. Ordinary intervals and "
+        "p-values would be too optimistic, and are left out."
     )
 
 

@@ -10,7 +10,7 @@ import csv
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +20,7 @@ import yaml
 from numpy.typing import NDArray
 
 from nin_exp.errors import ConfigError, IntegrityError
+from nin_exp.records.cache import Found, read_records
 from nin_exp.records.record import Record
 from nin_exp.records.study import PlannedJob, Study
 
@@ -28,7 +29,7 @@ METRICS_FILE = "metrics.csv"
 CONFIG_FILE = "config.yaml"
 LARGEST_CONFIG_BYTES = 1_000_000
 MOST_CONFIG_KEYS = 2000
-_SEED_LINE = re.compile(rb"^(\w*seed): ([1-9]\d{0,18}|0)$", re.MULTILINE)
+_SEED_LINE = re.compile(rb"^((?:split_|init_|order_|augment_)?seed): ([1-9]\d{0,18}|0)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,8 @@ class Run:
         state: ``unfinished``: the run directory exists, without a record (running, or killed);
             ``unreadable``: there is a record, but it is damaged.
         problem: what went wrong, None for a run that is done or has yet to finish.
-        config: the resolved configuration with dotted keys and values as text; empty when unknown.
+        config: the resolved configuration with dotted keys and values as text, read when first asked for; empty when
+            unknown.
         curve: the learning curve, read when first asked for; None when there is none.
     """
 
@@ -56,7 +58,10 @@ class Run:
     state: State
     record: Record | None = None
     problem: str | None = None
-    config: dict[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def config(self) -> dict[str, str]:
+        return {} if self.state == "not_started" else read_config(self.run_dir / CONFIG_FILE)
 
     @cached_property
     def curve(self) -> Curve | None:
@@ -88,7 +93,10 @@ def load_study(study_dir: Path) -> StudyResults:
         raise ConfigError(
             f"a study's folder must hold study.json, got '{study_dir}'; give a folder such as runs/<study>"
         ) from error
-    return StudyResults(study, tuple(load_run(study_dir, job) for job in study.jobs))
+    for job in study.jobs:
+        _refuse_path(job)
+    records = read_records(study_dir, [job.job_id for job in study.jobs])
+    return StudyResults(study, tuple(_run(study_dir, job, records.get(job.job_id)) for job in study.jobs))
 
 
 def load_run(study_dir: Path, job: PlannedJob) -> Run:
@@ -97,41 +105,48 @@ def load_run(study_dir: Path, job: PlannedJob) -> Run:
     Raises:
         IntegrityError: the job's id is no plain folder name.
     """
-    if job.job_id in ("", ".", "..") or set(job.job_id) & set("/\\\0"):
+    _refuse_path(job)
+    return _run(study_dir, job, read_records(study_dir, [job.job_id]).get(job.job_id))
+
+
+def _refuse_path(job: PlannedJob) -> None:
+    if job.job_id in ("", ".", "..") or not _FOLDER_CHARACTERS.isdisjoint(job.job_id):
         raise IntegrityError(f"job_id in study.json must be a plain folder name, got '{job.job_id}'")
+
+
+def _run(study_dir: Path, job: PlannedJob, found: Found | None) -> Run:
     run_dir = study_dir / job.job_id
-    if not run_dir.is_dir():
-        return Run(job, run_dir, "not_started")
-    config = read_config(run_dir / CONFIG_FILE)
-    try:
-        record = Record.read(run_dir)
-    except FileNotFoundError:
-        return Run(job, run_dir, "unfinished", config=config)
-    except (IntegrityError, OSError, UnicodeDecodeError) as error:
-        return Run(job, run_dir, "unreadable", config=config, problem=str(error))
+    if found is None or (found.record is None and found.problem is None):
+        return Run(job, run_dir, "unfinished" if run_dir.is_dir() else "not_started")
+    if found.record is None:
+        return Run(job, run_dir, "unreadable", problem=found.problem)
+    record = found.record
     fault = _fault(record)
     if fault is not None:
-        return Run(job, run_dir, "unreadable", config=config, problem=fault)
-    return Run(job, run_dir, record.status, record, record.error, config)
+        return Run(job, run_dir, "unreadable", problem=fault)
+    return Run(job, run_dir, record.status, record, record.error)
+
+
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "dataset": str,
+    "head": str,
+    "metrics": dict,
+    "git": dict,
+    "versions": dict,
+    "data": dict,
+    "seeds": dict,
+    "device": str,
+    "command": str,
+    "code_hash": str,
+    "error": (str, type(None)),
+    "wall_seconds": (int, float, type(None)),
+}
+_FOLDER_CHARACTERS = frozenset("/\\\0")
 
 
 def _fault(record: Record) -> str | None:
     """What in a record is not as its schema says; it may have been edited or made by something else."""
-    kinds: dict[str, type | tuple[type, ...]] = {
-        "dataset": str,
-        "head": str,
-        "metrics": dict,
-        "git": dict,
-        "versions": dict,
-        "data": dict,
-        "seeds": dict,
-        "device": str,
-        "command": str,
-        "code_hash": str,
-        "error": (str, type(None)),
-        "wall_seconds": (int, float, type(None)),
-    }
-    for name, kind in kinds.items():
+    for name, kind in _KINDS.items():
         if not isinstance(getattr(record, name), kind):
             return f"record.json: {name} has the wrong type; run the job again"
     if not all(isinstance(flag, str) for flag in record.flags):

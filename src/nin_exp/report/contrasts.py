@@ -5,48 +5,31 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from functools import partial
 
-import numpy as np
-
-from nin_exp.records.study import Comparison
+from nin_exp.records.study import Comparison, ContrastLooks
 from nin_exp.report.collect import Run, number
 from nin_exp.report.metric import Metric
-from nin_exp.stats.bootstrap import BootstrapInterval, bootstrap_interval
-from nin_exp.stats.chance import is_above_chance
+from nin_exp.report.outcome import (
+    RNG_SEED,
+    Outcome,
+    Pair,
+    PairState,
+    Setting,
+    fixed_outcome,
+    monitored_outcome,
+)
+from nin_exp.stats.bootstrap import BootstrapInterval, seeded_bootstrap
 from nin_exp.stats.multiplicity import holm
-from nin_exp.stats.paired import PairedEffect, paired_differences, paired_effect
-from nin_exp.stats.sign_flip import SignFlipTest, sign_flip_test
-from nin_exp.stats.verdict import Note, Verdict, judge
 
-RNG_SEED = 0
-"""Of bootstrap and Monte Carlo: a report that is built again gives the same numbers."""
-
-ORDINARY_FLAGS = frozenset({"stopped_early"})
+ORDINARY_FLAGS = frozenset({"stopped_early", "stopped_above", "schedule_finished", "target_not_reached"})
 """Flags that a verdict need not mention."""
 
-PairState = Literal["complete", "diverged", "incomplete"]
+LIMITED_FLAG = "limited"
+"""Of runs that saw a few batches only: they are no results."""
+
 Runs = Mapping[tuple[str, str, int], Run]
 """Runs by arm, block and seed."""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """The two runs of a seed; ``arm`` and ``baseline`` are their scores, None where there is none."""
-
-    seed: int
-    arm: float | None
-    baseline: float | None
-    state: PairState
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a set of pairs says; effect and test are None without any pair."""
-
-    effect: PairedEffect | None
-    test: SignFlipTest | None
-    verdict: Verdict
 
 
 @dataclass(frozen=True)
@@ -56,7 +39,7 @@ class Contrast:
     Args:
         outcome: of the complete pairs.
         with_diverged: the same with diverged runs at chance; None when none diverged, or chance is unknown.
-        holm_p: the exact p, adjusted over all contrasts of the study.
+        holm_p: the exact p, adjusted over all contrasts of the study; None as the test is.
         flagged: arm, flag, number of its runs in complete pairs.
         chance: accuracy of guessing the most frequent class; None when unknown, or the metric is no accuracy.
         num_examples: size of the evaluated split, None when unknown.
@@ -75,12 +58,12 @@ class Contrast:
     num_examples: int | None
 
     def count(self, state: PairState) -> int:
-        """How many pairs are complete, diverged or incomplete."""
+        """How many pairs are in a state."""
         return sum(pair.state == state for pair in self.pairs)
 
     @property
     def complete(self) -> list[Pair]:
-        """The pairs whose two runs are done."""
+        """The pairs that count: both runs are done, and they were looked at."""
         return [pair for pair in self.pairs if pair.state == "complete"]
 
 
@@ -113,42 +96,44 @@ def _contrast(
     n_contrasts: int,
     known: tuple[float | None, int | None],
 ) -> Contrast:
-    metric = Metric(comparison.metric)
+    metric, looks = Metric(comparison.metric), comparison.looks_at(arm, block)
     pairs = tuple(
-        _pair(runs, arm, comparison.baseline, block, seed, metric.key)
+        _pair(runs, arm, comparison.baseline, block, seed, metric.key, looks)
         for seed in comparison.seeds
         if (arm, block, seed) in runs or (comparison.baseline, block, seed) in runs
     )
-    chance, num_examples = known
-    complete = [(p.arm, p.baseline) for p in pairs if p.arm is not None and p.baseline is not None]
-    outcome = _outcome(complete, comparison, n_contrasts, chance, num_examples)
+    setting = Setting(comparison, n_contrasts, *known)
+    judged = fixed_outcome if looks is None else partial(monitored_outcome, looks=looks)
+    complete = [
+        (p.arm, p.baseline) for p in pairs if p.state == "complete" and p.arm is not None and p.baseline is not None
+    ]
     with_diverged = None
-    if chance is not None and any(pair.state == "diverged" for pair in pairs):
+    if setting.chance is not None and any(pair.state == "diverged" for pair in pairs):
         filled = [
-            (chance if p.arm is None else p.arm, chance if p.baseline is None else p.baseline)
+            (setting.chance if p.arm is None else p.arm, setting.chance if p.baseline is None else p.baseline)
             for p in pairs
-            if p.state != "incomplete"
+            if p.state in ("complete", "diverged")
         ]
-        with_diverged = _outcome(filled, comparison, n_contrasts, chance, num_examples)
+        with_diverged = judged(filled, setting=setting)
     return Contrast(
         arm=arm,
         baseline=comparison.baseline,
         block=block,
         pairs=pairs,
-        outcome=outcome,
+        outcome=judged(complete, setting=setting),
         with_diverged=with_diverged,
-        bootstrap=_bootstrap([a - b for a, b in complete], 1 - comparison.alpha),
+        bootstrap=None if looks else _bootstrap([a - b for a, b in complete], 1 - comparison.alpha),
         holm_p=None,
         flagged=_flagged(runs, (arm, comparison.baseline), block, pairs),
-        chance=chance,
-        num_examples=num_examples,
+        chance=setting.chance,
+        num_examples=setting.num_examples,
     )
 
 
 def _bootstrap(differences: Sequence[float], confidence: float) -> BootstrapInterval | None:
     if len(differences) < 2:
         return None
-    return bootstrap_interval(differences, confidence, np.random.default_rng(RNG_SEED))
+    return seeded_bootstrap(differences, confidence, RNG_SEED)
 
 
 def _flagged(runs: Runs, arms: Sequence[str], block: str, pairs: Sequence[Pair]) -> tuple[tuple[str, str, int], ...]:
@@ -163,37 +148,18 @@ def _flagged(runs: Runs, arms: Sequence[str], block: str, pairs: Sequence[Pair])
     return tuple((arm, flag, number) for (arm, flag), number in flags.items())
 
 
-def _pair(runs: Runs, arm: str, baseline: str, block: str, seed: int, metric: str) -> Pair:
+def _pair(runs: Runs, arm: str, baseline: str, block: str, seed: int, metric: str, looks: ContrastLooks | None) -> Pair:
     two = [runs.get((name, block, seed)) for name in (arm, baseline)]
     scores = [run.score(metric) if run is not None and run.state == "done" else None for run in two]
     has_diverged = [run is not None and run.state == "diverged" for run in two]
     state: PairState = "incomplete"
-    if all(score is not None for score in scores):
-        state = "complete"
+    if any(run is not None and run.record is not None and LIMITED_FLAG in run.record.flags for run in two):
+        state = "limited"
+    elif all(score is not None for score in scores):
+        state = "complete" if looks is None or seed in looks.seeds else "later"
     elif all(score is not None or gone for score, gone in zip(scores, has_diverged, strict=True)):
         state = "diverged"
     return Pair(seed, scores[0], scores[1], state)
-
-
-def _outcome(
-    scores: Sequence[tuple[float, float]],
-    comparison: Comparison,
-    n_contrasts: int,
-    chance: float | None,
-    num_examples: int | None,
-) -> Outcome:
-    if not scores:
-        return Outcome(None, None, judge(None, comparison.rope, comparison.alpha))
-    arm, baseline = (list(side) for side in zip(*scores, strict=True))
-    effect = paired_effect(arm, baseline, alpha=comparison.alpha, n_contrasts=n_contrasts)
-    test = sign_flip_test(paired_differences(arm, baseline), np.random.default_rng(RNG_SEED))
-    guessing: list[Note] = []
-    if chance is not None:
-        notes: tuple[Note, Note] = ("arm_at_chance", "baseline_at_chance")
-        for note, side in zip(notes, (arm, baseline), strict=True):
-            if not is_above_chance(side, chance, num_examples):
-                guessing.append(note)
-    return Outcome(effect, test, judge(effect, comparison.rope, comparison.alpha, tuple(guessing)))
 
 
 def _chances(runs: Runs, metric: Metric) -> dict[str, tuple[float, int | None]]:
@@ -209,3 +175,6 @@ def _chances(runs: Runs, metric: Metric) -> dict[str, tuple[float, int | None]]:
             size = number(run.record.data.get(f"num_{metric.split}"))
             found[block] = chance, None if size is None or size < 1 else round(size)
     return found
+
+
+__all__ = ["RNG_SEED", "Contrast", "Outcome", "Pair", "PairState", "Runs", "find_contrasts"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import asdict
+from operator import attrgetter
 from typing import Any
 
 from nin_exp.records.redact import redact_text
@@ -19,6 +20,7 @@ from nin_exp.report.sentences import outcome_sentence, question, second_verdict
 from nin_exp.report.text import csv_cell
 
 RESULTS_SCHEMA_VERSION = 1
+MOST_TEXTS = 10_000
 RECORD_COLUMNS = (
     "dataset",
     "backbone",
@@ -39,6 +41,8 @@ RECORD_COLUMNS = (
     "config_hash",
     "code_hash",
 )
+
+_RECORD_VALUES = attrgetter(*RECORD_COLUMNS)
 
 
 def results_document(analysis: Analysis) -> dict[str, Any]:
@@ -61,6 +65,7 @@ def results_document(analysis: Analysis) -> dict[str, Any]:
         "contrasts": [_contrast(analysis, contrast) for contrast in analysis.contrasts],
         "best": [_best(best) for best in analysis.best],
         "all_pairs": [asdict(pair) for pair in analysis.all_pairs],
+        "published": [asdict(one) for one in study.published],
         "across_blocks": None if analysis.across is None else asdict(analysis.across),
         "test_examples": [_examples(contrast) for contrast in analysis.by_example.contrasts],
         "problems": [_problem(run) for run in analysis.runs if run.state != "done"],
@@ -90,7 +95,7 @@ def _contrast(analysis: Analysis, contrast: Contrast) -> dict[str, Any]:
         "block": contrast.block,
         "verdict": contrast.outcome.verdict.label,
         "sentence": outcome_sentence(contrast, comparison).text,
-        "pairs": [asdict(pair) for pair in contrast.pairs],
+        "pairs": [dict(pair.__dict__) for pair in contrast.pairs],
         **_outcome(contrast.outcome),
         "p_holm": contrast.holm_p,
         "bootstrap": None if contrast.bootstrap is None else asdict(contrast.bootstrap),
@@ -120,6 +125,7 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
         "verdict": verdict.label,
         "notes": list(verdict.notes),
         "further_seeds": None if verdict.further is None else asdict(verdict.further),
+        "monitored": None if outcome.monitored is None else asdict(outcome.monitored),
     }
 
 
@@ -146,9 +152,22 @@ def results_csv(analysis: Analysis) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\r\n")  # RFC 4180
     writer.writerow([csv_cell(name) for name in header])
+    cell = _CellTexts()
     for run in analysis.runs:
-        writer.writerow([csv_cell(value) for value in _row(analysis, run, choices, metrics)])
+        writer.writerow(
+            [cell[value] if isinstance(value, str) else value for value in _row(analysis, run, choices, metrics)]
+        )
     return file.getvalue()
+
+
+class _CellTexts(dict[str, str]):
+    """Texts made safe, each once; numbers and None are written by ``csv`` as ``csv_cell`` would."""
+
+    def __missing__(self, text: str) -> str:
+        if len(self) > MOST_TEXTS:
+            self.clear()
+        self[text] = csv_cell(text)
+        return self[text]
 
 
 def _row(analysis: Analysis, run: Run, choices: list[str], metrics: list[str]) -> list[Any]:
@@ -158,7 +177,7 @@ def _row(analysis: Analysis, run: Run, choices: list[str], metrics: list[str]) -
         *(job.job_id, analysis.study.name, run.state, exit_code, job.arm, job.block, job.seed),
         *(job.choices.get(key) for key in choices),
         *(run.score(name) for name in metrics),
-        *(None if record is None else getattr(record, name) for name in RECORD_COLUMNS),
+        *((None,) * len(RECORD_COLUMNS) if record is None else _RECORD_VALUES(record)),
         None if record is None else " ".join(map(str, record.flags)),
         None if run.problem is None else redact_text(run.problem),
     ]

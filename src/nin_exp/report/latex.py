@@ -68,7 +68,8 @@ def _differences(analysis: Analysis) -> str:
     unit = " in points" if metric.is_accuracy else ""
     caption = (
         f"Paired difference to {tex_text(comparison.baseline)} in {tex_text(metric.label)}{unit}. Verdicts: widened "
-        f"interval against $\\pm${tex_text(metric.threshold(comparison.rope))}; $p$: sign-flip permutation test"
+        f"interval against $\\pm${tex_text(metric.threshold(comparison.rope))}; "
+        f"{'repeated confidence intervals over all looks' if comparison.looks else '$p$: sign-flip permutation test'}"
     )
     return _table(header, rows, "llrrrrrrl", caption)
 
@@ -78,7 +79,7 @@ def _row(contrast: Contrast, metric: Metric) -> list[str]:
     label = contrast.outcome.verdict.label
     verdict = f"\\textbf{{{label}}}" if label in ("better", "worse") else "no verdict" if label == "none" else label
     names = [tex_text(contrast.arm), tex_text(contrast.block)]
-    if effect is None or test is None:
+    if effect is None:
         return [*names, "0", *(["--"] * 5), verdict]
     decimals = 2 if effect.widened is None else max(2, metric.decimals(effect.widened.width))
     return [
@@ -87,7 +88,7 @@ def _row(contrast: Contrast, metric: Metric) -> list[str]:
         f"${metric.difference(effect.mean, decimals, plus=True)}$",
         _interval(effect.interval, metric, decimals),
         _interval(effect.widened, metric, decimals),
-        f"${p_value(test.p)}$",
+        "--" if test is None else f"${p_value(test.p)}$",
         "--" if contrast.holm_p is None else f"${p_value(contrast.holm_p)}$",
         verdict,
     ]

@@ -8,6 +8,7 @@ from nin_exp.report.analysis import Analysis
 from nin_exp.report.certainty import how_sure
 from nin_exp.report.section import Table
 from nin_exp.report.sections import accuracy, methods
+from nin_exp.report.sections.published import published_table
 from nin_exp.report.sentences import outcome_sentence, question, second_verdict
 from nin_exp.report.text import plain_text
 
@@ -26,7 +27,10 @@ def markdown_summary(analysis: Analysis) -> str:
         lines += ["", " ".join(markdown_text(line) for line in how_sure(analysis.contrasts, comparison)), ""]
     section = accuracy.section(analysis)
     if section is not None:
-        lines += [*_table(section.values["table"]), ""]
+        lines += [*table_lines(section.values["table"]), ""]
+    published = published_table(analysis)
+    if published is not None:
+        lines += [*table_lines(published), ""]
     lines += ["## Methods", ""]
     for paragraph in methods.section(analysis).values["paragraphs"]:
         lines += [markdown_text(paragraph), ""]
@@ -42,7 +46,8 @@ def markdown_text(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", " ".join(plain_text(text, keep="\n\t").split()))
 
 
-def _table(table: Table) -> list[str]:
+def table_lines(table: Table) -> list[str]:
+    """A table as the lines of a Markdown table."""
     head = [markdown_text(column.title) for column in table.columns]
     lines = [f"{markdown_text(table.caption)}", "", f"| {' | '.join(head)} |"]
     lines.append("|" + "|".join("---:" if column.is_number else "---" for column in table.columns) + "|")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from nin_exp.errors import ConfigError
-from nin_exp.records.study import Comparison
+from nin_exp.records.study import Comparison, join_published
 from nin_exp.report.collect import Run, StudyResults
 
 MUST_AGREE = ("by", "baseline", "metric", "rope", "alpha")
@@ -38,6 +38,7 @@ def merge_studies(studies: Sequence[StudyResults]) -> StudyResults:
         command="\n".join(dict.fromkeys(results.study.command for results in studies)),
         jobs=tuple(run.job for run in runs.values()),
         comparison=comparison,
+        published=join_published(one for results in studies for one in results.study.published),
     )
     return StudyResults(merged, tuple(runs.values()))
 
@@ -54,8 +55,16 @@ def _joined(first: Comparison | None, second: Comparison | None, name: str, othe
                 f"studies of one report must share compare.{key}, got {ours} in '{name}' and {theirs} in '{other}'; "
                 "report them one by one"
             )
+    twice = {(o.arm, o.block) for o in first.looks} & {(o.arm, o.block) for o in second.looks}
+    if twice:
+        arm, block = sorted(twice)[0]
+        raise ConfigError(
+            f"studies of one report must not both have looked at a contrast, got {arm} on {block} in '{name}' and "
+            f"'{other}'; report them one by one"
+        )
     return replace(
         first,
+        looks=(*first.looks, *second.looks),
         arms=tuple(dict.fromkeys((*first.arms, *second.arms))),
         blocks=tuple(dict.fromkeys((*first.blocks, *second.blocks))),
         seeds=tuple(sorted({*first.seeds, *second.seeds})),

@@ -37,6 +37,7 @@ from nin_exp.report.sections import (
     methods,
     problems,
     provenance,
+    published,
     robustness,
     seeds,
     test_examples,
@@ -48,6 +49,7 @@ from nin_exp.report.text import plain_text
 SECTIONS: tuple[Callable[[Analysis], Section | None], ...] = (
     verdict.section,
     accuracy.section,
+    published.section,
     differences.section,
     across.section,
     test_examples.section,

@@ -62,15 +62,66 @@ def find_provenance(results: StudyResults) -> Provenance:
     """Collect code, versions, data and configuration over a study's runs."""
     records = [run.record for run in results.runs if run.record is not None]
     names = sorted({name for record in records for name in record.versions})
-    fixed, varied = _configuration([run.config for run in results.runs if run.config])
+    fixed, varied = _configuration(_configs(results.runs))
     return Provenance(
-        git=_variants(_git_line(record.git) for record in records if record.git),
+        git=_git_variants(records),
         versions={name: _variants(str(r.versions[name]) for r in records if name in r.versions) for name in names},
         devices=_variants(record.device for record in records if record.device),
         data=_data_sources(records),
         fixed=fixed,
         varied=varied,
     )
+
+
+MOST_CONFIGS = 2000
+"""Configurations that are read of runs that differ by more than their seeds."""
+
+
+@dataclass(frozen=True)
+class _Configs:
+    """The configuration of one of the runs that differ by seeds alone, and the seeds of all of them."""
+
+    config: dict[str, str]
+    num_runs: int
+    seeds: Counter[tuple[str, ...]]
+
+
+def _configs(runs: Sequence[Run]) -> list[_Configs]:
+    """Configurations with the number of runs that have them; of runs that differ by seeds alone one is read.
+
+    Of more than ``MOST_CONFIGS`` different ones the first are read.
+    """
+    groups: dict[tuple[str, ...], list[Run]] = {}
+    for run in runs:
+        record = run.record
+        key = (run.job.job_id,) if record is None or not record.group_hash else (record.group_hash, record.dataset)
+        groups.setdefault(key, []).append(run)
+    found = []
+    for members in list(groups.values())[:MOST_CONFIGS]:
+        first = members[0]
+        if first.config:
+            found.append(_Configs(first.config, len(members), Counter(_seed_values(run, first) for run in members)))
+    return found
+
+
+def _seed_values(run: Run, first: Run) -> tuple[str, ...]:
+    """The seeds of a run as its configuration holds them."""
+    record = run.record
+    if run is first or record is None:
+        return tuple(run.config.get(key, "") for key in SEED_KEYS)
+    return tuple(str(record.seed if key == "seed" else record.seeds.get(key[:-5], record.seed)) for key in SEED_KEYS)
+
+
+def _git_variants(records: Sequence[Record]) -> tuple[Variant, ...]:
+    lines: Counter[str] = Counter()
+    texts: dict[int, str] = {}  # runs of one state of the code share the mapping
+    for record in records:
+        if record.git:
+            text = texts.get(id(record.git))
+            if text is None:
+                text = texts[id(record.git)] = _git_line(record.git)
+            lines[text] += 1
+    return tuple(Variant(value, num) for value, num in lines.most_common())
 
 
 def _git_line(git: Mapping[str, Any]) -> str:
@@ -108,14 +159,21 @@ def _data_sources(records: Sequence[Record]) -> tuple[DataSource, ...]:
 
 
 def _configuration(
-    configs: Sequence[dict[str, str]],
+    configs: Sequence[_Configs],
 ) -> tuple[dict[str, str], dict[str, tuple[Variant, ...]]]:
     fixed, varied = {}, {}
-    for key in dict.fromkeys(key for config in configs for key in config):
+    for key in dict.fromkeys(key for one in configs for key in one.config):
         if key.partition(".")[0] in VOLATILE_KEYS:
             continue
+        found: Counter[str] = Counter()
+        for one in configs:
+            if key in SEED_KEYS and key in one.config:
+                for seeds, num in one.seeds.items():
+                    found[seeds[SEED_KEYS.index(key)]] += num
+            else:
+                found[one.config.get(key, "not set")] += one.num_runs
         values: Counter[str] = Counter()
-        for value, num in Counter(config.get(key, "not set") for config in configs).items():
+        for value, num in found.items():
             values[redact_text(f"{key}={value}").partition("=")[2]] += num
         if len(values) == 1:
             fixed[key] = shorten(next(iter(values)), LONGEST_VALUE)

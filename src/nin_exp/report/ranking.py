@@ -72,10 +72,13 @@ def _is_above_all(arm: str, ranges: dict[str, tuple[float, float] | None]) -> bo
 
 def compare_all(cells: Sequence[Cell], alpha: float) -> tuple[PairOfArms, ...]:
     """Every arm against every other in each block, with intervals that are not widened."""
+    by_block: dict[str, list[Cell]] = {}
+    for cell in cells:
+        by_block.setdefault(cell.block, []).append(cell)
     pairs = []
-    for first, second in combinations(cells, 2):
+    for first, second in (two for block_cells in by_block.values() for two in combinations(block_cells, 2)):
         shared = sorted(first.scores.keys() & second.scores.keys())
-        if first.block != second.block or not shared:
+        if not shared:
             continue
         effect = paired_effect(
             [first.scores[seed] for seed in shared],

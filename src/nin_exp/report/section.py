@@ -12,6 +12,10 @@ MOST_BLOCKS = 24
 """Blocks that are drawn; of more, the tables have all."""
 
 
+UNMONITORED = "Seeds were added until the verdicts; these intervals know nothing of that, and only describe."
+"""Below tables of intervals that assume a fixed number of seeds."""
+
+
 def not_drawn(blocks: tuple[str, ...]) -> str:
     """Say how many blocks have no picture; empty when all have one."""
     more = len(blocks) - MOST_BLOCKS

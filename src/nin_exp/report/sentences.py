@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from nin_exp.records.study import Comparison
 from nin_exp.report.contrasts import Contrast, Outcome
 from nin_exp.report.metric import Metric, p_equation, percent
+from nin_exp.report.outcome import Monitored
 from nin_exp.stats.intervals import Interval
+from nin_exp.stats.paired import PairedEffect
 from nin_exp.stats.verdict import Note
 
 
@@ -64,9 +66,14 @@ def outcome_sentence(contrast: Contrast, comparison: Comparison) -> Sentence:
         text = f"{text[:1].upper()}{text[1:]}"
     remarks = [
         *_more_seeds(outcome, metric.threshold(comparison.rope)),
+        *_more_looks(contrast),
         *(_remark(note) for note in outcome.verdict.notes),
     ]
     remarks += [f"{num} of the runs of {arm} {_are(num)} flagged {flag}." for arm, flag, num in contrast.flagged]
+    limited = contrast.count("limited")
+    if limited:
+        seen = "its runs saw" if limited == 1 else "their runs saw"
+        remarks.append(f"{limited} {'pair is' if limited == 1 else 'pairs are'} left out: {seen} a few batches only.")
     missing = contrast.count("incomplete")
     if missing and outcome.effect is not None:
         remarks.append(f"{missing} of {len(contrast.pairs)} planned pairs {_are(missing)} not complete.")
@@ -92,7 +99,10 @@ def _statement(contrast: Contrast, outcome: Outcome, comparison: Comparison) -> 
     metric, effect, label = Metric(comparison.metric), outcome.effect, outcome.verdict.label
     arm, baseline = contrast.arm, contrast.baseline
     if effect is None:
-        return f"no verdict on {arm} against {baseline}: no pair of runs is complete"
+        if outcome.monitored is not None and contrast.count("later"):
+            return f"no verdict on {arm} against {baseline} yet: no look was taken"
+        has_limited = contrast.count("limited") > 0
+        return f"no verdict on {arm} against {baseline}: no pair of {'whole ' if has_limited else ''}runs is complete"
     size = metric.amount(effect.mean, _decimals(outcome, metric))
     if label == "none":
         guessing = [
@@ -121,13 +131,43 @@ def _evidence(outcome: Outcome, metric: Metric) -> str:
     if effect is None:
         return ""
     pairs = f"{effect.n} paired seed{'s' if effect.n > 1 else ''}"
-    if effect.widened is None or outcome.test is None:
+    if effect.widened is None:
         return f"{pairs}: no interval"
+    if outcome.monitored is not None:
+        return _monitored_evidence(outcome.monitored, effect, metric, _decimals(outcome, metric))
+    assert outcome.test is not None  # a fixed number of pairs has both
     scope = " for all contrasts together" if effect.n_contrasts > 1 else ""
     confidence = 1 - (1 - effect.widened.confidence) * effect.n_contrasts
     ends = interval_text(effect.widened, metric, _decimals(outcome, metric))
     exact = "exact" if outcome.test.is_exact else "Monte Carlo permutation"
     return f"{percent(confidence)} interval{scope}: {ends}; {pairs}; {exact} {p_equation(outcome.test.p)}"
+
+
+def _monitored_evidence(monitored: Monitored, effect: PairedEffect, metric: Metric, decimals: int) -> str:
+    assert effect.widened is not None
+    confidence = percent(1 - (1 - effect.widened.confidence) * effect.n_contrasts)
+    scope = "looks and contrasts" if effect.n_contrasts > 1 else "looks"
+    ends = interval_text(effect.widened, metric, decimals)
+    looks = f"{len(monitored.counts)} look{'s' if len(monitored.counts) > 1 else ''}"
+    return f"{confidence} interval for all {scope} together: {ends}; {effect.n} paired seeds after {looks}"
+
+
+def _more_looks(contrast: Contrast) -> list[str]:
+    """What becomes of a contrast that gets seeds until it is decided."""
+    monitored, later = contrast.outcome.monitored, contrast.count("later")
+    if monitored is None:
+        return []
+    lines = []
+    if monitored.decision is not None and contrast.outcome.verdict.label == "undecided":
+        lines.append(
+            f"It ends undecided: {monitored.max_pairs} pairs were the most it could get."
+            if contrast.outcome.is_final
+            else f"The same command adds seeds, up to {monitored.max_pairs} pairs."
+        )
+    if later:
+        when = "after the verdict" if contrast.outcome.is_final else "since"
+        lines.append(f"{later} pair{'s' if later > 1 else ''} completed {when} {_are(later)} not looked at.")
+    return lines
 
 
 def _decimals(outcome: Outcome, metric: Metric) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nin_exp.errors import RefusedError
-from nin_exp.records.files import write_json, write_text
+from nin_exp.records.files import write_large_json, write_text
 from nin_exp.report.analysis import Analysis, analyse
 from nin_exp.report.collect import load_study
 from nin_exp.report.document import results_csv, results_document
@@ -88,7 +88,7 @@ def write_tables(analysis: Analysis, report_dir: Path) -> ReportPaths:
     for folder in (report_dir, paths.figures):
         if folder.is_symlink():
             raise RefusedError(f"the report's folder must not be a link, got '{folder}'; remove the link")
-    write_json(paths.json, results_document(analysis))
+    write_large_json(paths.json, results_document(analysis))
     write_text(paths.csv, results_csv(analysis))
     write_text(paths.tex, latex_tables(analysis))
     write_text(paths.markdown, markdown_summary(analysis))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from nin_exp.stats.bootstrap import DRAWS, FEW_PAIRS, BootstrapInterval, resampled_means
+from nin_exp.stats.bootstrap import DRAWS, FEW_PAIRS, BootstrapInterval, seeded_means
 from nin_exp.stats.intervals import Interval, as_sample, t_quantile
 
 
@@ -64,9 +64,10 @@ def stratified_bootstrap(
     Args:
         blocks: differences, each of shape ``(N_b,)``.
     """
-    total = np.zeros(DRAWS)
+    total, seed = np.zeros(DRAWS), int(rng.integers(2**31))
     for sample in blocks:
-        total += resampled_means(sample, DRAWS, rng)
+        # The draws of blocks of one size are the same set, in an order of its own in each: independent of each other.
+        total += rng.permutation(seeded_means(sample, seed))
     low, high = np.quantile(total / len(blocks), [(1 - confidence) / 2, (1 + confidence) / 2])
     few = sum(sample.size - 1 for sample in blocks) < FEW_PAIRS - 1
     return BootstrapInterval(Interval(float(low), float(high), confidence), DRAWS, few)

@@ -98,7 +98,7 @@ def _remainder(table: NDArray[Any], mean: float, ms_seed: float, ms_example: flo
     """Mean square of what neither the seed nor the example explains."""
     s, n = table.shape
     squares = float((table.astype(np.float64) ** 2).sum()) - s * n * mean**2
-    return max(0.0, squares - (s - 1) * ms_seed - (n - 1) * ms_example) / ((s - 1) * (n - 1))
+    return float(max(0.0, squares - (s - 1) * ms_seed - (n - 1) * ms_example) / ((s - 1) * (n - 1)))
 
 
 def example_bootstrap(values: ArrayLike, confidence: float, rng: np.random.Generator) -> Interval:

@@ -35,6 +35,7 @@ class Books:
 
     Args:
         identity: hashes of the configuration and the data, for the checkpoints.
+        writes: whether this process writes the run's files; of several that train together one does.
         max_steps: optimizer steps of the whole run, at most.
     """
 
@@ -48,6 +49,7 @@ class Books:
     stop: StopRequest
     on_epoch: OnEpoch
     max_steps: int
+    writes: bool
     _epoch_started: float = field(default=0.0, init=False)
 
     @property
@@ -81,7 +83,7 @@ class Books:
         self.throughput.count(num_images)
         # After the last batch of an epoch or a run the epoch is closed first: its validation would be lost.
         closes = progress.batch == self.learner.steps_per_epoch or progress.step == self.max_steps
-        if self.stop.is_set and not closes:
+        if not closes and self.stop.is_agreed(progress.step):
             self.throughput.pause()
             self._save_last()
             raise Stopped(self.stop.exit_code)
@@ -107,10 +109,11 @@ class Books:
         is_over = self._is_over(row)
         if is_over or progress.epoch % self.config.checkpoint.every_epochs == 0:
             self._save_last()
-        write_rows(self.run_dir / METRICS_FILE, progress.rows)
-        write_rows(self.run_dir / TIMES_FILE, progress.times)
+        if self.writes:
+            write_rows(self.run_dir / METRICS_FILE, progress.rows)
+            write_rows(self.run_dir / TIMES_FILE, progress.times)
         self.on_epoch(progress, self.throughput.images_per_second)
-        if self.stop.is_set:
+        if self.stop.is_agreed(None):
             self._save_last()
             raise Stopped(self.stop.exit_code)
         return is_over
@@ -156,6 +159,8 @@ class Books:
         if not val_accuracy > progress.best_value:
             return
         progress.best_epoch, progress.best_value = progress.epoch, val_accuracy
+        if not self.writes:
+            return
         if self.config.trainer.select == "best" or self.config.checkpoint.keep in ("best", "both"):
             content = {"identity": self.identity, "epoch": progress.epoch, "network": self.learner.weights()}
             save_checkpoint(self.run_dir / BEST, content)
@@ -176,4 +181,6 @@ class Books:
 
     def _save_last(self) -> None:
         state: dict[str, Any] = {"identity": self.identity, "progress": self.progress.state_dict()}
-        save_checkpoint(self.run_dir / LAST, {**state, **self.learner.state_dict(self.progress)})
+        state |= self.learner.state_dict(self.progress)  # also where nothing is written: ranks gather it together
+        if self.writes:
+            save_checkpoint(self.run_dir / LAST, state)

@@ -38,12 +38,17 @@ class BooksCallback(pl.Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.books.start_epoch()
 
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self._learner.start_batch(self.books.progress.batch)
+
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if self._profile is not None:
             self._profile.end_step()
-        self.books.end_step(len(batch[1]))
+        self.books.end_step(self._learner.images_of_step(self.books.progress.batch))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._profile is not None:

@@ -31,6 +31,16 @@ def settle(threads: int) -> None:
     torch.set_flush_denormal(True)
 
 
+def settle_gpu(*, tf32: bool, cudnn_benchmark: bool) -> None:
+    """Fix what float32 means to products and convolutions on a GPU, and whether kernels are chosen by timing them.
+
+    torch's own default is TF32 for convolutions and not for products.
+    """
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cudnn.benchmark = cudnn_benchmark
+
+
 def keep_freed_memory() -> bool:
     """Tell glibc to keep freed memory instead of returning it to the system; False where that is not possible.
 

@@ -7,10 +7,13 @@ from typing import Any
 
 import torch
 
+from nin_exp.contracts.model import Network
 from nin_exp.data.loader import BatchLoader
 from nin_exp.module.averaging import WeightAverage
 from nin_exp.module.classifier import Classifier
 from nin_exp.module.evaluate import loss_and_accuracy, predict
+from nin_exp.train.distributed.group import Group
+from nin_exp.train.distributed.validation import shared_loss_and_accuracy
 from nin_exp.train.state import Progress
 
 
@@ -18,9 +21,11 @@ class Learner(ABC):
     """An engine's side of a run. ``Books`` calls it at each boundary; whoever loops over batches trains it.
 
     Args:
+        network: what learns, and what is measured in the end.
         steps_per_epoch: optimizer steps of a whole epoch.
     """
 
+    network: Network
     steps_per_epoch: int
 
     @abstractmethod
@@ -59,13 +64,18 @@ class Learner(ABC):
 
     @abstractmethod
     def state_dict(self, progress: Progress) -> dict[str, Any]:
-        """All that ``load`` needs to go on from here to the byte: plain containers and tensors."""
+        """All that is needed to go on from here to the byte: plain containers and tensors."""
+
+    @abstractmethod
+    def load_network(self, state: dict[str, Any]) -> None:
+        """Load what exists before training starts: weights and the loader's position, at least."""
 
 
 class TorchLearner(Learner):
     """A network in torch.
 
     Args:
+        val_loader: this rank's part of the validation split.
         average: of the weights, which is then what is validated, selected and tested.
         autocast_dtype: of validation, as in training.
     """
@@ -78,13 +88,33 @@ class TorchLearner(Learner):
         *,
         average: WeightAverage | None,
         autocast_dtype: torch.dtype | None,
+        group: Group,
     ) -> None:
         self.module = module
+        self.group = group
+        self.network = module.network
         self.train_loader = train_loader
         self.average = average
         self.steps_per_epoch = len(train_loader)
         self._val_loader = val_loader
         self._autocast_dtype = autocast_dtype
+        parallel = group.parallel(module.network)
+        if parallel is not None:
+            module.distribute(parallel, self._loss_weight)
+        self._batch = 0  # of the epoch; this one is trained
+
+    def _loss_weight(self, num_images: int) -> float:
+        """Ranks have unequal parts of a batch that does not divide; gradients are averaged over ranks."""
+        return num_images * self.group.size / self.images_of_step(self._batch)
+
+    def images_of_step(self, batch: int) -> int:
+        """Images of an epoch's batch, over all ranks."""
+        loader = self.train_loader
+        return min(loader.batch_size, loader.num_samples - batch * loader.batch_size)
+
+    def start_batch(self, batch: int) -> None:
+        """A batch of the epoch begins."""
+        self._batch = batch
 
     def start_epoch_sums(self) -> None:
         self.module.start_epoch_sums()
@@ -95,10 +125,13 @@ class TorchLearner(Learner):
             self.average.follow()
 
     def train_loss_and_accuracy(self) -> tuple[float, float]:
-        return self.module.epoch_loss_and_accuracy()
+        loss, hits, count = self.group.sum(self.module.epoch_sums()).tolist()
+        return loss / max(1, count), hits / max(1, count)
 
     def validate(self) -> tuple[float, float]:
         network = self.module.network if self.average is None else self.average.network
+        if not self.group.is_alone:
+            return shared_loss_and_accuracy(network, self._val_loader, self._autocast_dtype, self.group)
         return loss_and_accuracy(predict(network, self._val_loader, autocast_dtype=self._autocast_dtype))
 
     def end_epoch(self, row: dict[str, float]) -> None:
@@ -119,7 +152,7 @@ class TorchLearner(Learner):
         module = self.module
         assert module.optimizer is not None
         assert module.schedule is not None
-        state = {
+        state: dict[str, Any] = {
             "network": self.weights(),  # what a trained run is used with
             "optimizer": module.optimizer.state_dict(),
             "schedule": module.schedule.scheduler.state_dict(),
@@ -138,10 +171,11 @@ class TorchLearner(Learner):
         }
         if self.average is not None:
             state["trained"] = module.network.state_dict()
+        if not self.group.is_alone:
+            state["ranks"] = self._gather_ranks()
         return state
 
     def load_network(self, state: dict[str, Any]) -> None:
-        """Load what exists before training starts: weights and the loader's position."""
         self.train_loader.load_state_dict(state["loader"])
         if self.average is None:
             self.module.network.load_state_dict(state["network"])
@@ -156,11 +190,28 @@ class TorchLearner(Learner):
         assert module.schedule is not None
         module.optimizer.load_state_dict(state["optimizer"])
         module.schedule.scheduler.load_state_dict(state["schedule"])
+        if state["precision"]:
+            module.trainer.precision_plugin.load_state_dict(state["precision"])
+        if not self.group.is_alone:
+            self._load_rank(state["ranks"][self.group.rank])
+            return
         module.loss_sum = state["sums"]["loss"].to(module.device)
         module.hit_count = state["sums"]["hits"].to(module.device)
         module.example_count = state["sums"]["count"]
-        if state["precision"]:
-            module.trainer.precision_plugin.load_state_dict(state["precision"])
         torch.set_rng_state(state["rng"]["cpu"])
         if state["rng"]["cuda"]:
             torch.cuda.set_rng_state_all(state["rng"]["cuda"])
+
+    def _gather_ranks(self) -> list[dict[str, torch.Tensor]]:
+        """What each rank has of its own: the sums of the epoch so far, and random states."""
+        own = {"sums": self.module.epoch_sums(), "cpu_rng": torch.get_rng_state()}
+        if self.module.device.type == "cuda":
+            own["cuda_rng"] = torch.cuda.get_rng_state()
+        gathered = {name: self.group.gather(values) for name, values in own.items()}
+        return [{name: values[rank] for name, values in gathered.items()} for rank in range(self.group.size)]
+
+    def _load_rank(self, own: dict[str, torch.Tensor]) -> None:
+        self.module.load_epoch_sums(own["sums"])
+        torch.set_rng_state(own["cpu_rng"])
+        if "cuda_rng" in own:
+            torch.cuda.set_rng_state(own["cuda_rng"])

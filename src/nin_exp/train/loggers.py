@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import netrc
 import os
+import re
 import socket
 import urllib.parse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Literal
 
 from nin_exp.contracts.mirror import Mirror
 from nin_exp.ranges import validated
 from nin_exp.records.job import Job
+from nin_exp.records.redact import redact_text
 
 log = logging.getLogger(__name__)
 
@@ -39,15 +42,16 @@ class Mirrors:
                 call(mirror)
             except Exception as error:  # whatever a tracker raises, the run goes on
                 self._mirrors.remove(mirror)
-                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-                log.warning("%s failed to %s and is off for this run: %s", type(mirror).__name__, what, reason)
+                log.warning(
+                    "%s failed to %s and is off for this run: %s", type(mirror).__name__, what, _first_line(error)
+                )
 
 
 class WandbMirror(Mirror):
     """Weights & Biases: one run each, grouped by study, with the arm as job type.
 
     Args:
-        mode: ``auto`` logs online when there is a key and the server answers within 2 seconds, else offline.
+        mode: ``auto`` logs online when there is a key and the server answers, else offline.
         tags: added to the data set, backbone, head and optimizer.
     """
 
@@ -57,28 +61,41 @@ class WandbMirror(Mirror):
     ) -> None:
         self._project, self._entity, self._mode, self._tags = project, entity, mode, tags
         self._run: Any = None
+        self._run_dir: Path | None = None
 
     def start(self, job: Job, config: dict[str, Any]) -> None:
-        import wandb
-
         choices = config["choices"]
         tags = [choices[g] for g in ("dataset", "backbone", "head", "optimizer") if g in choices]
-        self._run = wandb.init(
-            project=self._project,
-            entity=self._entity,
+        self._run_dir = job.run_dir
+        self._run = self.open(
             dir=str(job.run_dir),
-            id=f"{job.study}-{job.job_id}"[:120],
-            resume="allow",
+            id=wandb_id(job.study, job.job_id),
             name=" ".join(p for p in (job.arm, job.block, f"seed {job.seed}") if p),
             group=job.study,
             job_type=job.arm or "train",
             tags=[t[:64] for t in dict.fromkeys([*tags, *self._tags])],
+            notes=redact_text(job.command),
             config=config,
-            mode="online" if self._is_online() else "offline",
-            settings=wandb.Settings(silent=True, console="off", init_timeout=10, disable_git=True),
         )
         self._run.define_metric("epoch")
         self._run.define_metric("*", step_metric="epoch")
+        for name, best in BEST_OF_EPOCHS.items():
+            self._run.define_metric(name, step_metric="epoch", summary=best)
+
+    def open(self, **arguments: Any) -> Any:
+        """Start a W&B run in this project; with ``mode=auto`` offline where the server does not take it."""
+        import wandb
+
+        shared = {"project": self._project, "entity": self._entity, "resume": "allow", "settings": _settings()}
+        if not self._is_online():
+            return wandb.init(**shared, **arguments, mode="offline")
+        try:
+            return wandb.init(**shared, **arguments, mode="online")
+        except Exception as error:  # whatever it raises, the run can be logged offline
+            if self._mode == "online":
+                raise
+            log.warning("W&B took no run (%s): it is logged offline, for `wandb sync`", _first_line(error))
+            return wandb.init(**shared, **arguments, mode="offline")
 
     def log(self, metrics: dict[str, float], epoch: int) -> None:
         self._run.log({**metrics, "epoch": epoch})
@@ -86,8 +103,12 @@ class WandbMirror(Mirror):
     def finish(self, summary: dict[str, Any], exit_code: int) -> None:
         if self._run is None:
             return
-        self._run.summary.update(summary)
-        self._run.finish(exit_code=exit_code)
+        try:
+            if exit_code == 0 and self._run_dir is not None:
+                self._run.log(_media(self._run_dir))
+            self._run.summary.update(summary)
+        finally:
+            self._run.finish(exit_code=exit_code)
 
     def _is_online(self) -> bool:
         if self._mode != "auto":
@@ -96,6 +117,60 @@ class WandbMirror(Mirror):
             return False
         url = _server()
         return has_wandb_key() and _answers(str(url.hostname), url.port or (443 if url.scheme == "https" else 80))
+
+
+BEST_OF_EPOCHS = {"val/acc": "max", "val/loss": "min", "train/acc": "max", "train/loss": "min"}
+"""What W&B shows of a metric that is logged each epoch; the record's own numbers replace it at the end."""
+
+INIT_SECONDS = 10.0
+FINISH_SECONDS = 60.0
+"""How long a server may hold a run up at its start and at its end. All of it also stands in the run directory."""
+
+
+def wandb_id(study: str, name: str) -> str:
+    """An id that W&B takes, the same for the same run, so that a run that goes on is one run there too."""
+    return f"{re.sub(r'[^A-Za-z0-9_.-]', '_', study)[:100]}-{name}"
+
+
+def _settings() -> Any:
+    import wandb
+
+    wanted = {
+        "silent": True,
+        "console": "off",
+        "disable_git": True,
+        "init_timeout": INIT_SECONDS,
+        "finish_timeout": FINISH_SECONDS,  # from 0.2x on; older versions wait as long as their retries take
+        "x_graphql_retry_max": 3,
+        "x_graphql_timeout_seconds": INIT_SECONDS,
+        "x_file_stream_retry_max": 3,
+        "x_file_stream_timeout_seconds": INIT_SECONDS,
+        "x_file_transfer_retry_max": 3,
+        "x_file_transfer_timeout_seconds": FINISH_SECONDS,
+    }
+    return wandb.Settings(**{key: value for key, value in wanted.items() if key in wandb.Settings.model_fields})
+
+
+def _media(run_dir: Path) -> dict[str, Any]:
+    """Class maps of a few panel images, and the confusion matrix of the test split."""
+    import wandb
+
+    from nin_exp.train.wandb_media import class_map_pictures, confusion
+
+    found: dict[str, Any] = {}
+    pictures = class_map_pictures(run_dir)
+    if pictures:
+        found["class_maps"] = [wandb.Image(picture, caption=caption) for picture, caption in pictures]
+    matrix = confusion(run_dir)
+    if matrix is not None:
+        found["confusion_matrix"] = wandb.plot.confusion_matrix(
+            y_true=matrix.labels, preds=matrix.predicted, class_names=matrix.class_names
+        )
+    return found
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _server() -> urllib.parse.SplitResult:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import sys
 import time
-import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -21,15 +19,18 @@ from nin_exp.compose.check import checked_config
 from nin_exp.compose.composer import to_yaml
 from nin_exp.config import ExperimentConfig
 from nin_exp.contracts.mirror import Mirror
-from nin_exp.errors import ConfigError, DivergedError, NinExpError, OutOfMemoryError, StorageError
+from nin_exp.errors import ConfigError, DivergedError, NinExpError, StorageError
 from nin_exp.records.files import write_text
 from nin_exp.records.job import Job
 from nin_exp.records.record import RECORD_FILE, Record
 from nin_exp.records.redact import redact, redact_text
 from nin_exp.train.books import OnEpoch
-from nin_exp.train.compilation import compile_failure
+from nin_exp.train.distributed.group import ALONE
+from nin_exp.train.distributed.job import DistributedSession
+from nin_exp.train.failure import as_failure
 from nin_exp.train.loggers import Mirrors
 from nin_exp.train.provenance import git_state, versions
+from nin_exp.train.run_log import logged
 from nin_exp.train.session import Session
 from nin_exp.train.signals import Stopped, StopRequest
 from nin_exp.train.state import Progress
@@ -52,7 +53,7 @@ def train(job: Job, *, threads: int, on_epoch: OnEpoch = lambda progress, rate: 
     """
     config = checked_config(job.config, job.allowed_packages)
     stop = StopRequest()
-    with _locked(job.run_dir), _logged(job.run_dir):
+    with _locked(job.run_dir), logged(job.run_dir, sys.stderr):
         record = _done(job.run_dir)
         if record is not None:
             return record
@@ -70,7 +71,7 @@ def _train(job: Job, config: ExperimentConfig, threads: int, stop: StopRequest, 
     nodes = config.logger.items()
     mirrors = Mirrors([build(n, f"logger.{k}", Mirror, allowed_packages=job.allowed_packages) for k, n in nodes])
     mirrors.start(job, shown)
-    session = Session(job, config, threads, stop)
+    session = _session(job, config, threads, stop)
 
     def ended_epoch(progress: Progress, rate: float | None) -> None:
         mirrors.log({k: v for k, v in progress.rows[-1].items() if k != "epoch"}, progress.epoch)
@@ -85,7 +86,7 @@ def _train(job: Job, config: ExperimentConfig, threads: int, stop: StopRequest, 
         ending = _Ending(0, {**record.metrics, "params_total": record.params_total})
         return record
     except Exception as error:
-        failure = _as_failure(error)
+        failure = as_failure(error)
         ending = _Ending(failure.exit_code)
         log.exception("the run failed")
         with contextlib.suppress(StorageError):
@@ -100,6 +101,12 @@ def _train(job: Job, config: ExperimentConfig, threads: int, stop: StopRequest, 
         mirrors.finish(ending.summary, ending.exit_code)
 
 
+def _session(job: Job, config: ExperimentConfig, threads: int, stop: StopRequest) -> Session | DistributedSession:
+    if config.trainer.devices > 1:
+        return DistributedSession(job, config, threads, stop)
+    return Session(job, config, threads, stop, ALONE)
+
+
 @dataclass(frozen=True)
 class _Ending:
     """What the mirrors are told at the end."""
@@ -108,26 +115,12 @@ class _Ending:
     summary: dict[str, Any] = field(default_factory=dict)
 
 
-def _as_failure(error: Exception) -> NinExpError:
-    import torch
-
-    if isinstance(error, NinExpError):
-        return error
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-        return OutOfMemoryError(
-            f"memory ran out ({str(error).splitlines()[0] if str(error) else 'MemoryError'}); lower trainer.batch_size"
-        )
-    return compile_failure(error) or NinExpError(
-        f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-    )
-
-
 def _record(
     job: Job,
     config: ExperimentConfig,
     started: datetime,
     clock: float,
-    session: Session,
+    session: Session | DistributedSession,
     outcome: dict[str, Any],
     failure: NinExpError | None = None,
 ) -> Record:
@@ -183,46 +176,6 @@ def _locked(run_dir: Path) -> Iterator[None]:
     finally:
         (run_dir / LOCK_FILE).unlink(missing_ok=True)
         lock.release()
-
-
-class _RedactingFormatter(logging.Formatter):
-    """Libraries quote settings in their errors, secrets included."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return redact_text(super().format(record))
-
-
-def _console(log_file: Path) -> logging.Handler:
-    """Shows what a user should see while a run trains: records with ``extra={"console": True}``."""
-    handler: logging.Handler = logging.StreamHandler()
-    with contextlib.suppress(OSError, ValueError):  # no console at all
-        if os.path.samestat(os.fstat(sys.stderr.fileno()), log_file.stat()):
-            handler = logging.NullHandler()  # a plan's processes write their console into the log
-    handler.setFormatter(_RedactingFormatter("nin-exp: warning: %(message)s"))
-    handler.addFilter(lambda record: getattr(record, "console", False) is True)
-    return handler
-
-
-@contextlib.contextmanager
-def _logged(run_dir: Path) -> Iterator[None]:
-    handler = logging.FileHandler(run_dir / "log.txt", encoding="utf-8")
-    handler.setFormatter(_RedactingFormatter("%(asctime)s %(levelname)s %(message)s"))
-    console = _console(run_dir / "log.txt")
-    root = logging.getLogger()
-    level = log.level
-    log.setLevel(logging.INFO)
-    root.addHandler(handler)
-    log.addHandler(console)
-    logging.captureWarnings(True)
-    try:
-        with warnings.catch_warnings():
-            yield
-    finally:
-        logging.captureWarnings(False)
-        log.removeHandler(console)
-        root.removeHandler(handler)
-        log.setLevel(level)
-        handler.close()
 
 
 __all__ = ["OnEpoch", "train"]

@@ -1,10 +1,9 @@
-"""The work of one run: data, network, training with Lightning, evaluation of the selected weights."""
+"""The work of one run: data, network, training with Lightning or NumPy, evaluation of the selected weights."""
 
 from __future__ import annotations
 
 import json
 import logging
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from nin_exp.build import (
 from nin_exp.checkpoint.files import load_checkpoint
 from nin_exp.compose.identity import code_hash
 from nin_exp.config import ExperimentConfig
-from nin_exp.contracts.data import ImageArrays
 from nin_exp.contracts.model import Network
 from nin_exp.data.fingerprint import stamp
 from nin_exp.data.folder import resolve_data_dir
@@ -37,10 +35,13 @@ from nin_exp.records.job import Job
 from nin_exp.train.books import Books, OnEpoch
 from nin_exp.train.callback import BooksCallback
 from nin_exp.train.compilation import require_compiler
-from nin_exp.train.host import deterministic_algorithms, peak_memory_bytes, pick_device, settle
-from nin_exp.train.learner import TorchLearner
+from nin_exp.train.distributed.group import Group
+from nin_exp.train.engine import lightning_trainer
+from nin_exp.train.host import deterministic_algorithms, peak_memory_bytes, pick_device, settle, settle_gpu
+from nin_exp.train.learner import Learner, TorchLearner
 from nin_exp.train.limit import LIMITED, limit_data
 from nin_exp.train.measure import Measurement
+from nin_exp.train.numpy_learner import NumpyLearner, build_numpy_learner
 from nin_exp.train.profile import StepProfile
 from nin_exp.train.run_files import BEST, LAST, prune_checkpoints, write_input
 from nin_exp.train.signals import StopRequest
@@ -48,34 +49,41 @@ from nin_exp.train.state import Progress, progress_of
 from nin_exp.train.throughput import Throughput
 
 log = logging.getLogger(__name__)
-MakeLoader = Callable[[ImageArrays], BatchLoader]
+MakeLoader = Callable[..., BatchLoader]
+"""From a split, and which part of each batch (rank, world_size; by default the whole)."""
 START_FILE = "start.json"
 AUTOCAST = {"32": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
-class Session:
-    """Runs one job; ``facts()`` says at any time what is known so far, also after a failure."""
+def first_choice(run_dir: Path, threads: int) -> int:
+    """The thread count decides bits: keep what the job's first start chose."""
+    path = run_dir / START_FILE
+    if path.is_file():
+        return int(json.loads(path.read_text(encoding="utf-8"))["threads"])
+    write_json(path, {"threads": threads})
+    return threads
 
-    def __init__(self, job: Job, config: ExperimentConfig, threads: int, stop: StopRequest) -> None:
-        self.job, self.config, self.stop = job, config, stop
+
+class Session:
+    """Runs one job; ``facts()`` says at any time what is known so far, also after a failure.
+
+    Args:
+        threads: of the job, shared out among its ranks.
+        group: the ranks; the first writes the run's files, and measures it when all have trained.
+    """
+
+    def __init__(self, job: Job, config: ExperimentConfig, threads: int, stop: StopRequest, group: Group) -> None:
+        self.job, self.config, self.stop, self.group = job, config, stop, group
         self.device = ""
         # Before anything is trained: the files may be edited while a long run goes on with what it has imported.
         self._code_hash = code_hash(config, job.allowed_packages)
         self.progress = Progress()
         self.resumed_times: list[dict[str, float]] = []
-        self._threads = self._first_choice(config.trainer.threads or threads)
+        self._threads = max(1, first_choice(job.run_dir, config.trainer.threads or threads) // group.size)
         self._throughput: Throughput | None = None
         self._data: PreparedData | None = None
         self._summary: NetworkSummary | None = None
         self._flags: set[str] = set()
-
-    def _first_choice(self, threads: int) -> int:
-        """The thread count decides bits: keep what the job's first start chose."""
-        path = self.job.run_dir / START_FILE
-        if path.is_file():
-            return int(json.loads(path.read_text(encoding="utf-8"))["threads"])
-        write_json(path, {"threads": threads})
-        return threads
 
     def run(self, on_epoch: OnEpoch) -> dict[str, Any]:
         """Train, select, evaluate, and write everything but the record; returns the metrics."""
@@ -84,27 +92,32 @@ class Session:
 
     def _run(self, on_epoch: OnEpoch) -> dict[str, Any]:
         config, run_dir = self.config, self.job.run_dir
-        self.device = pick_device(config.trainer.accelerator)
+        self.device = "cpu" if config.engine == "numpy" else pick_device(config.trainer.accelerator)
         self._refuse_what_the_device_lacks()
         settle(self._threads)
+        if self.device == "cuda":
+            trainer = config.trainer
+            settle_gpu(tf32=trainer.tf32, cudnn_benchmark=trainer.cudnn_benchmark and not trainer.deterministic)
         self._throughput = Throughput(self.device)
-        data = self._data = self._prepare()
-        write_input(run_dir, data)
+        self.group.join(self.device)
+        data = self._data = self.group.first_alone(self._prepare)
+        if self.group.is_first:
+            write_input(run_dir, data)
         self.stop.check()
         network = build_network(config, data.image_spec, data.num_classes, self.job.allowed_packages)
         self._summary = summarize(network, data.image_spec)
-        network.to(self.device)
-        if config.trainer.channels_last:
-            network.to(memory_format=torch.channels_last)
-        torch.manual_seed(derived_seed(config.augment_seed, "dropout"))
         train_loader, make_loader = self._loaders(data)
-        learner = self._learner(network, train_loader, make_loader(data.val))
+        make_learner = self._numpy_learner if config.engine == "numpy" else self._torch_learner
+        learner = make_learner(network, train_loader, make_loader(data.val, **self._part))
         self._fit(self._books(learner, data, on_epoch), learner)
+        self.group.leave()
+        if not self.group.is_first:
+            return {}
         self._restore_selected(learner)
         measurement = Measurement(
             config=config,
             run_dir=run_dir,
-            network=network,
+            network=learner.network,
             data=data,
             make_loader=make_loader,
             autocast_dtype=AUTOCAST[config.trainer.precision],
@@ -143,12 +156,30 @@ class Session:
             "channels_last": config.trainer.channels_last,
         }
         augment = build_augment(config, self.job.allowed_packages)
-        train = BatchLoader(data.train, batch_size=config.trainer.batch_size, shuffle=True, augment=augment, **shared)
+        size = config.trainer.batch_size
+        train = BatchLoader(data.train, batch_size=size, shuffle=True, augment=augment, **shared, **self._part)
         evaluation: dict[str, Any] = {"batch_size": config.trainer.eval_batch_size, "shuffle": False, "augment": None}
-        return train, lambda arrays: BatchLoader(arrays, **evaluation, **shared)
+        return train, lambda arrays, **part: BatchLoader(arrays, **evaluation, **shared, **part)
 
-    def _learner(self, network: Network, train_loader: BatchLoader, val_loader: BatchLoader) -> TorchLearner:
+    @property
+    def _part(self) -> dict[str, Any]:
+        """Which part of each batch is this rank's."""
+        return {"rank": self.group.rank, "world_size": self.group.size}
+
+    def _numpy_learner(self, network: Network, train_loader: BatchLoader, val_loader: BatchLoader) -> Learner:
+        total_steps = max(1, self._max_steps(len(train_loader)))
+        return build_numpy_learner(
+            self.config, network, train_loader, val_loader, total_steps, self._threads, self.job.allowed_packages
+        )
+
+    def _torch_learner(self, network: Network, train_loader: BatchLoader, val_loader: BatchLoader) -> Learner:
         trainer = self.config.trainer
+        self.group.share_batch_statistics(network, self.device)
+        network.to(self.device)
+        if trainer.channels_last:
+            network.to(memory_format=torch.channels_last)
+        purpose = "dropout" if self.group.is_first else f"dropout/{self.group.rank}"
+        torch.manual_seed(derived_seed(self.config.augment_seed, purpose))
         module = Classifier(
             network,
             build_optimizer(self.config, self.job.allowed_packages),
@@ -162,14 +193,14 @@ class Session:
             module.compile_training()
         average = None if trainer.ema_decay is None else WeightAverage(network, trainer.ema_decay)
         dtype = AUTOCAST[trainer.precision]
-        return TorchLearner(module, train_loader, val_loader, average=average, autocast_dtype=dtype)
+        return TorchLearner(module, train_loader, val_loader, average=average, autocast_dtype=dtype, group=self.group)
 
     def _max_steps(self, steps_per_epoch: int) -> int:
         trainer = self.config.trainer
         whole = trainer.max_epochs * steps_per_epoch
         return whole if trainer.max_steps is None else min(whole, trainer.max_steps)
 
-    def _books(self, learner: TorchLearner, data: PreparedData, on_epoch: OnEpoch) -> Books:
+    def _books(self, learner: Learner, data: PreparedData, on_epoch: OnEpoch) -> Books:
         assert self._throughput is not None
         return Books(
             config=self.config,
@@ -182,9 +213,10 @@ class Session:
             stop=self.stop,
             on_epoch=on_epoch,
             max_steps=self._max_steps(learner.steps_per_epoch),
+            writes=self.group.is_first,
         )
 
-    def _fit(self, books: Books, learner: TorchLearner) -> None:
+    def _fit(self, books: Books, learner: Learner) -> None:
         resumed = None
         if (self.job.run_dir / LAST).is_file():
             resumed = load_checkpoint(self.job.run_dir / LAST)
@@ -193,42 +225,24 @@ class Session:
             self.resumed_times = list(self.progress.times)
             log.info("going on from epoch %d, step %d", self.progress.epoch, self.progress.step)
         if books.epochs_left > 0:
-            profile = StepProfile(self.job.run_dir) if self.config.trainer.profile else None
-            callback = BooksCallback(books, learner, resumed, profile)
-            trainer = self._lightning(books.epochs_left, books.max_steps - self.progress.step, callback)
-            trainer.fit(learner.module, train_dataloaders=learner.train_loader)
+            self._train(books, learner, resumed)
         self._flags |= set(self.progress.flags)
 
-    def _lightning(self, epochs: int, steps: int, callback: BooksCallback) -> Any:
-        """Lightning as an engine: precision, device and hooks; the books are ours, so that they can be restored."""
-        import pytorch_lightning as pl
-        from pytorch_lightning.plugins.environments import LightningEnvironment  # type: ignore[attr-defined]
+    def _train(self, books: Books, learner: Learner, resumed: dict[str, Any] | None) -> None:
+        if isinstance(learner, NumpyLearner):
+            learner.fit(books)
+        else:
+            assert isinstance(learner, TorchLearner)
+            profiled = self.config.trainer.profile and self.group.is_first
+            profile = StepProfile(self.job.run_dir) if profiled else None
+            callback = BooksCallback(books, learner, resumed, profile)
+            steps = books.max_steps - self.progress.step
+            trainer = lightning_trainer(self.config.trainer, self.device, books.epochs_left, steps, callback)
+            trainer.fit(learner.module, train_dataloaders=learner.train_loader)
 
-        logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=".*(GPU|TPU|MPS) available but not used.*")
-        config = self.config.trainer
-        return pl.Trainer(
-            accelerator="gpu" if self.device == "cuda" else "cpu",
-            devices=1,
-            max_epochs=epochs,
-            max_steps=steps,
-            precision="32-true" if config.precision == "32" else config.precision,
-            gradient_clip_val=config.clip_norm,
-            callbacks=[callback],
-            plugins=[LightningEnvironment()],  # a SLURM job's own ranks are not Lightning's business
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-        )
-
-    def _restore_selected(self, learner: TorchLearner) -> None:
+    def _restore_selected(self, learner: Learner) -> None:
         """Put the selected weights into the network: the best epoch's, or the last, averaged where they are."""
-        network = learner.module.network
+        network = learner.network
         if self.config.trainer.select != "best" or self.progress.best_epoch is None:
             network.load_state_dict(learner.weights())
             return
@@ -255,6 +269,7 @@ class Session:
             "steps": self.progress.step,
             "best_epoch": self.progress.best_epoch,
             "device": self.device,
+            "devices": self.group.size,
             "flags": tuple(sorted(self._flags)),
         }
 

@@ -56,6 +56,10 @@ class StopRequest:
         """Whether a signal has come."""
         return self.signal_number is not None
 
+    def is_agreed(self, step: int | None) -> bool:
+        """Whether everyone who trains this job stops here: after an optimizer step, or (None) between epochs."""
+        return self.is_set
+
     def check(self) -> None:
         """Raise Stopped when a signal has come; for phases that have nothing to save."""
         if self.is_set:

@@ -51,6 +51,8 @@ class SearchFeed(Feed):
         on_start, on_outcome, on_tick: for a display.
     """
 
+    is_adaptive = True
+
     def __init__(
         self,
         plan: SearchPlan,

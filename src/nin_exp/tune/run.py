@@ -11,7 +11,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from nin_exp.errors import ConfigError
-from nin_exp.executors.local import LocalExecutor
+from nin_exp.executors.executor import Executor
 from nin_exp.executors.outcome import Outcome
 from nin_exp.records.job import Job
 from nin_exp.records.objective import direction_of
@@ -63,7 +63,7 @@ class ArmResult:
 
 def run_search(
     plan: SearchPlan,
-    executor: LocalExecutor,
+    executor: Executor,
     *,
     most: int | None,
     on_start: Callable[[Job], None],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nin_exp.report.across import ArmAcross
 from nin_exp.report.analysis import Analysis
 from nin_exp.report.metric import Metric, p_equation, percent
-from nin_exp.report.section import Column, Section, Table, TableCell
+from nin_exp.report.section import UNMONITORED, Column, Section, Table, TableCell
 from nin_exp.stats.intervals import Interval
 
 LOWEST = float("-inf")
@@ -35,6 +35,7 @@ def section(analysis: Analysis) -> Section | None:
         notes.append(
             f"Friedman's test (Iman and Davenport's form) of equal ranks: {p} over {across.num_ranked} blocks."
         )
+    notes += [UNMONITORED] if comparison.looks else []
     unit = ", points" if metric.is_accuracy else ""
     table = Table(f"Difference to {comparison.baseline} in {metric.label}{unit}", columns, rows, tuple(notes))
     return Section("across", "All data sets together", {"table": table})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nin_exp.report.analysis import Analysis
 from nin_exp.report.metric import Metric, percent
-from nin_exp.report.section import Column, Section, Table, TableCell
+from nin_exp.report.section import UNMONITORED, Column, Section, Table, TableCell
 
 
 def section(analysis: Analysis) -> Section | None:
@@ -40,5 +40,10 @@ def section(analysis: Analysis) -> Section | None:
     )
     unit = ", points" if metric.is_accuracy else ""
     note = "For orientation: with so many pairs some intervals miss zero by chance. Verdicts come from the table above."
-    table = Table(f"Differences in {metric.label}{unit}, all arms", columns, tuple(rows), (note,))
+    table = Table(
+        f"Differences in {metric.label}{unit}, all arms",
+        columns,
+        tuple(rows),
+        (note, *((UNMONITORED,) if comparison.looks else ())),
+    )
     return Section("all_pairs", "All arms against all", {"table": table})

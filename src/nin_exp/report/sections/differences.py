@@ -9,6 +9,8 @@ from nin_exp.report.section import Column, Section, Table, TableCell
 from nin_exp.report.sections.verdict import BADGES
 from nin_exp.stats.intervals import Interval
 
+P_COLUMNS = ("p", "p, Holm")
+
 
 def section(analysis: Analysis) -> Section | None:
     """The table of paired differences; None without a comparison."""
@@ -21,23 +23,28 @@ def section(analysis: Analysis) -> Section | None:
     notes = []
     if any(c.outcome.test is not None and not c.outcome.test.is_exact for c in analysis.contrasts):
         notes.append("With more than 20 differing pairs, p comes from 100 000 random sign patterns (Monte Carlo).")
+    if comparison.looks:
+        notes.append("Seeds were added until the verdict: the intervals hold at all looks together, and p is left out.")
+    has_tests = any(c.outcome.test is not None for c in analysis.contrasts) or not comparison.looks
+    columns = _columns(percent(1 - comparison.alpha), "repeated" if comparison.looks else "paired t")
+    kept = [place for place, column in enumerate(columns) if has_tests or column.title not in P_COLUMNS]
     table = Table(
         f"Difference to {comparison.baseline} in {metric.label}{unit}, paired by seed",
-        _columns(percent(1 - comparison.alpha)),
-        rows,
+        tuple(columns[place] for place in kept),
+        tuple(tuple(row[place] for place in kept) for row in rows),
         tuple(notes),
     )
     return Section("differences", "Paired differences", {"table": table})
 
 
-def _columns(confidence: str) -> tuple[Column, ...]:
+def _columns(confidence: str, kind: str) -> tuple[Column, ...]:
     return (
         Column("arm", is_number=False),
         Column("block", is_number=False),
         Column("verdict", is_number=False),
         Column("pairs", hint="complete pairs, of those planned"),
         Column("mean"),
-        Column(f"{confidence} interval", hint="paired t interval of this contrast alone"),
+        Column(f"{confidence} interval", hint=f"{kind} interval of this contrast alone"),
         Column("widened", hint=f"the same, so that all contrasts hold together with {confidence}; makes the verdict"),
         Column("p", hint="exact two-sided sign-flip test of no difference"),
         Column("p, Holm", hint="adjusted over all contrasts of the study"),

@@ -11,6 +11,7 @@ from nin_exp.report.section import Section
 from nin_exp.report.sentences import listed
 from nin_exp.stats.chance import GUESSING_ERROR
 from nin_exp.stats.planning import POWER
+from nin_exp.stats.sequential import FIRST_LOOK, SPENDING_POWER
 from nin_exp.stats.sign_flip import MAX_EXACT_PAIRS
 
 CHANCE_RULE = (
@@ -79,12 +80,28 @@ def _statistics(comparison: Comparison, n_contrasts: int) -> str:
         else f"at {confidence}"
     )
     chance_rule = CHANCE_RULE if metric.is_accuracy else ""
+    if comparison.looks:
+        return _monitored_statistics(comparison, metric, n_contrasts) + chance_rule
     return (
         f"A verdict compares the paired t interval of the difference in {metric.label}, {widened}, with ±{threshold}, "
         "the region of practical equivalence: better above it, worse below, same inside, else undecided. The p-values "
         f"are of the two-sided sign-flip permutation test, exact up to {MAX_EXACT_PAIRS} differing pairs, adjusted by "
         f"Holm's method. Further seeds are those at which the interval would decide with probability {POWER:g}, were "
         f"the observed mean and standard deviation the true ones.{chance_rule}"
+    )
+
+
+def _monitored_statistics(comparison: Comparison, metric: Metric, n_contrasts: int) -> str:
+    """Of a study whose seeds were added until the verdicts."""
+    threshold, most = metric.threshold(comparison.rope), max(one.max_pairs for one in comparison.looks)
+    share = f"{comparison.alpha:g}" + (f" / {n_contrasts} (Bonferroni)" if n_contrasts > 1 else "")
+    return (
+        f"Seeds were added until each contrast was decided, or had {most} pairs. A verdict compares the repeated "
+        f"confidence interval (Jennison and Turnbull 1989) of the difference in {metric.label} with ±{threshold}, the "
+        "region of practical equivalence: better above it, worse below, same inside, else undecided. Each contrast "
+        f"spends an error of {share} along (n / {most})^{SPENDING_POWER:g} (Lan and DeMets 1983), so that all "
+        f"intervals of all looks hold together; the boundary is simulated for the t statistic. No look before "
+        f"{FIRST_LOOK} pairs decides. P-values of a fixed number of seeds are not given."
     )
 
 

@@ -23,6 +23,10 @@ MEANINGS = {
     "dead_head": "All class maps are zero, so every image gets the same answer. The run counts.",
     "constant_predictor": "Every test image gets the same answer. The run counts.",
     "stopped_early": "Validation stopped improving, so training ended before its last epoch.",
+    "stopped_above": "Training and validation accuracy passed trainer.stop_above, so training ended there.",
+    "schedule_finished": "The schedule had lowered the learning rate for the last time, so training ended there.",
+    "target_not_reached": "val/acc did not reach evaluation.target_acc: there are no epochs to target.",
+    "limited": "It saw a few batches only (debug, or a limit on batches). It is no result, and makes no verdict.",
 }
 
 

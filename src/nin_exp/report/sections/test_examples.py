@@ -8,7 +8,7 @@ from nin_exp.report.analysis import Analysis
 from nin_exp.report.examples import MOST_RUNS, ContrastExamples
 from nin_exp.report.figures.two_sources import two_sources_figure
 from nin_exp.report.metric import Metric, p_value, percent
-from nin_exp.report.section import Column, Section, Table, TableCell
+from nin_exp.report.section import UNMONITORED, Column, Section, Table, TableCell
 from nin_exp.report.sections.across import interval_cell
 
 LOWEST = float("-inf")
@@ -43,6 +43,7 @@ def section(analysis: Analysis) -> Section | None:
         notes.append(f"With fewer than {FEW_SEEDS} seeds the part of the seeds is itself hardly known.")
     if analysis.by_example.num_left_out:
         notes.append(f"Predictions of the first {MOST_RUNS} finished runs are read; the others are left out here.")
+    notes += [UNMONITORED] if comparison.looks else []
     unit = f"points of {metric.label}"
     table = Table(f"Difference to {comparison.baseline}, {unit}", columns, rows, tuple(notes))
     figure = two_sources_figure(contrasts, metric, confidence)

@@ -192,3 +192,22 @@ def test_a_plan_killed_at_any_moment_gives_the_same_bytes() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "6 of 6 jobs done" in done.stdout
     assert "kill 3" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_no_job_outlives_a_plan_that_is_killed(tmp_path: Path) -> None:
+    """Also long jobs, of which none ends by itself: the fork server does not end before they do."""
+    process = start(tmp_path, "train", "-m", *TINY, "trainer.max_epochs=5000", "seeds=2", "executor.workers=2")
+    study = tmp_path / "runs" / "s"
+    deadline = time.monotonic() + 120
+    while len(list(study.glob("*/metrics.csv"))) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 30
+    while list(study.glob("*/.lock")):
+        assert time.monotonic() < deadline, "a job still trains"
+        time.sleep(0.1)
+    assert len(list(study.glob("*/checkpoints/last.ckpt"))) == 2

@@ -7,6 +7,8 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
+from multiprocessing.connection import wait
 from typing import Any
 
 from nin_exp.records.job import Job
@@ -33,14 +35,23 @@ def preflight(jobs: list[Job], connection: Any) -> None:
 
 
 def _end_with_parent() -> None:
-    """Ask Linux for a SIGTERM when the parent dies, also by kill -9: no job outlives its plan.
+    """Get a SIGTERM when the plan dies, also by kill -9: no job outlives its plan.
 
-    The parent is the fork server, which ends with the plan. Asked before anything is imported: imports take seconds.
+    The fork server does not end with the plan, since its children hold its pipe: so a thread watches the plan itself.
+    Where the plan is the direct parent, Linux tells even while Python is busy. Asked before anything is imported:
+    imports take seconds.
     """
-    if sys.platform != "linux":
-        return
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
     plan = multiprocessing.parent_process()
-    if plan is not None and not plan.is_alive():  # it died before the request was made
+    if plan is None:
+        return
+    if not plan.is_alive():  # it died before anybody looked
         os._exit(1)
+    threading.Thread(target=_watch, args=(plan.sentinel,), name="nin-exp-watch", daemon=True).start()
+
+
+def _watch(sentinel: int) -> None:
+    wait([sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)

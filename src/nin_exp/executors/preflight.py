@@ -15,6 +15,7 @@ from nin_exp.data.folder import resolve_data_dir
 from nin_exp.data.prepare import prepare
 from nin_exp.errors import EXIT_BUG, NinExpError, OutOfMemoryError
 from nin_exp.records.job import Job
+from nin_exp.train.distributed.group import Group
 from nin_exp.train.host import pick_device
 
 Problem = tuple[str, int, str]
@@ -40,6 +41,7 @@ def check_jobs(jobs: list[Job]) -> list[Problem]:
             config.schedule,
             config.augment,
             config.trainer.accelerator,
+            config.trainer.devices,
         ]
         model_key = _key([data_key, *parts])
         if _is_problem(specs[data_key]) or model_key in seen:
@@ -74,10 +76,11 @@ def _read_spec(config: ExperimentConfig, job: Job) -> tuple[ImageSpec, int]:
 
 
 def _build_all(config: ExperimentConfig, job: Job, spec: tuple[ImageSpec, int]) -> None:
-    pick_device(config.trainer.accelerator)
+    device = pick_device(config.trainer.accelerator)
     build_augment(config, job.allowed_packages)
     with torch.device("meta"):
         network = build_network(config, spec[0], spec[1], job.allowed_packages)
+    Group(0, config.trainer.devices, None).share_batch_statistics(network, device)
     # Schedules check their settings against an optimizer; a single weight is one.
     parameter = torch.nn.Parameter(torch.zeros(1))
     probe = torch.optim.SGD([parameter], lr=float(config.optimizer.get("lr", 1.0)), momentum=0.9)

@@ -12,9 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nin_exp.executors.stopping import GRACE_SECONDS
-from nin_exp.records.processes import PROCESS_FILE, ProcessId, recall_process, remember_process, send_signal
-
-RUNNING_DIR = ".running"
+from nin_exp.records.processes import (
+    PROCESS_FILE,
+    RUNNING_DIR,
+    ProcessId,
+    recall_process,
+    remember_process,
+    send_signal,
+)
 
 
 @contextlib.contextmanager

@@ -285,7 +285,7 @@ def test_seeds_start_at_six_and_avoid_those_that_were_given(composer: Composer, 
     assert growth.extend("digits", 9)
     assert sorted(growth.seeds["digits"]) == list(range(9))
     assert growth.extend("digits", 1) == []
-    with pytest.raises(ConfigError, match="compare.max_seeds must be at least the 9 seeds asked for, got 6"):
+    with pytest.raises(ConfigError, match=r"compare.max_seeds must be at least the 9 seeds asked for, got 6"):
         growth_of(composer, tmp_path, "head=gap,fc", "seeds=9", "compare.max_seeds=6")
     with pytest.raises(ConfigError, match=r"compare.max_seeds must lie in \[6, inf\), got 5"):
         growth_of(composer, tmp_path, "head=gap,fc", "compare.max_seeds=5")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from nin_exp.records.processes import PROCESS_FILE, remember_process
 from nin_exp.records.record import Record
 from nin_exp.records.study import Comparison, PlannedJob, Study
 
@@ -59,6 +60,8 @@ def study_dir(tmp_path: Path) -> Path:
     Study("heads", "compare", "nin-exp compare", "2026-01-01", tuple(jobs), comparison).write(folder)
     for job in jobs[:-1]:
         write_run(folder, job, 0.9 - 0.01 * (job.arm == "fc") - 0.001 * job.seed, is_done=job.seed < 2)
+        if job.seed == 2:
+            remember_process(folder / job.job_id / PROCESS_FILE)  # this process stands for the one that trains
     return folder
 
 

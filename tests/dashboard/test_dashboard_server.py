@@ -6,6 +6,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from nin_exp.dashboard.live import LiveStudy
 from nin_exp.dashboard.run_view import config_difference, read_classes, read_log
 from nin_exp.dashboard.server import DashboardServer
 from nin_exp.errors import ConfigError, StorageError
+from nin_exp.records.files import write_json
+from nin_exp.records.processes import PROCESS_FILE, RUNNING_DIR, this_process
 
 Finish = Callable[[Path, str], None]
 Get = Callable[..., tuple[int, dict[str, str], str]]
@@ -55,7 +58,7 @@ def state_of(get: Get) -> dict[str, Any]:
 def test_state_says_how_far_the_plan_is(get: Get) -> None:
     state = state_of(get)
     counts = {key: number for key, _, number in state["states"]}
-    assert counts == {"done": 8, "unfinished": 3, "not_started": 1}
+    assert counts == {"done": 8, "running": 3, "not_started": 1}
     assert state["total"] == 12
     assert len(state["verdicts"]) == 2
     assert "fc" in state["verdicts"][0]["statement"]
@@ -67,6 +70,28 @@ def test_state_says_how_far_the_plan_is(get: Get) -> None:
     points = state["running"][0]["series"][0]["points"]
     assert points[0] == [1, pytest.approx(39.8)]
     assert len(points) == 5
+
+
+def test_running_killed_and_stopped_runs_are_told_apart(get: Get, study_dir: Path) -> None:
+    before = state_of(get)
+    process = this_process()
+    gone = replace(process, started="another boot/1")
+    write_json(study_dir / "mnistgap2" / PROCESS_FILE, asdict(gone))
+    (study_dir / "mnistfc2" / PROCESS_FILE).unlink()
+    write_json(study_dir / "svhngap2" / PROCESS_FILE, asdict(replace(process, host="far")))
+    after = state_of(get)
+    assert after["token"] != before["token"]
+    names = {run["job_id"]: (run["state"], run["state_name"]) for run in after["runs"]}
+    assert names["mnistgap2"] == ("killed", "killed, can go on")
+    assert names["mnistfc2"] == ("stopped", "stopped, can go on")
+    assert names["svhngap2"] == ("elsewhere", "on another machine")
+    assert [run["job_id"] for run in after["running"]] == ["svhngap2"]
+    assert "killed, can go on" in get("/study/heads/run/mnistgap2")[2]
+    # A run inside its plan's own process holds a lock, and has no file of its own.
+    (study_dir / "mnistfc2" / ".lock").touch()
+    assert {run["job_id"]: run["state"] for run in state_of(get)["runs"]}["mnistfc2"] == "killed"
+    write_json(study_dir / RUNNING_DIR / "here.json", asdict(process))
+    assert {run["job_id"]: run["state"] for run in state_of(get)["runs"]}["mnistfc2"] == "running"
 
 
 def test_state_changes_when_a_run_finishes(get: Get, study_dir: Path, finish: Finish) -> None:

@@ -158,7 +158,7 @@ def test_the_first_failure_is_the_cause() -> None:
     with pytest.raises(NinExpError, match="rank 1 of 2: LookupError: no such tile"):
         outcome_of([bug, LOST], {0: 1, 1: 1}, _stop())
     diverged = Ending(1, "failed", 7, "the training loss became nan", {}, {})
-    with pytest.raises(DivergedError, match="^the training loss became nan$"):
+    with pytest.raises(DivergedError, match=r"^the training loss became nan$"):
         outcome_of([diverged, LOST], {0: 1, 1: 7}, _stop())
     # Also where another rank is torn down by it without a word.
     with pytest.raises(DivergedError, match="the training loss became nan"):

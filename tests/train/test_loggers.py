@@ -122,7 +122,7 @@ def test_a_failed_run_is_not_shown_as_finished(nin_exp, tmp_path: Path) -> None:
 
 
 class _Server(threading.Thread):
-    """A loopback server where W&B should be: ``hang`` accepts and says nothing, ``error`` answers 500 to everything."""
+    """A loopback server where W&B should be: ``error`` answers 500, ``late`` to POST alone; ``hang`` says nothing."""
 
     def __init__(self, kind: str) -> None:
         super().__init__(daemon=True)
@@ -141,14 +141,16 @@ class _Server(threading.Thread):
                 return
             self.num_connections += 1
             self._open.append(connection)
-            if self.kind == "error":
+            if self.kind in ("error", "late"):
                 threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
 
-    @staticmethod
-    def _answer(connection: socket.socket) -> None:
+    def _answer(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError), connection:
-            while connection.recv(65536):
-                connection.sendall(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
+            while request := connection.recv(65536):
+                status = (
+                    b"200 OK" if self.kind == "late" and request.startswith(b"GET") else b"500 Internal Server Error"
+                )
+                connection.sendall(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
 
     def stop(self) -> None:
         for one in (self._socket, *self._open):
@@ -157,8 +159,17 @@ class _Server(threading.Thread):
 
 @pytest.mark.slow
 @pytest.mark.timeout(200)
-@pytest.mark.parametrize("mode", ["auto", "online"])
-@pytest.mark.parametrize("kind", ["refuse", "hang", "error"])
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [
+        ("refuse", "auto"),
+        ("hang", "auto"),
+        ("error", "auto"),
+        ("late", "auto"),
+        ("refuse", "online"),
+        ("hang", "online"),
+    ],
+)
 def test_a_bad_server_costs_a_run_nothing(nin_exp, tmp_path: Path, kind: str, mode: str) -> None:  # type: ignore[no-untyped-def]
     server = _Server(kind)
     if kind != "refuse":
@@ -186,7 +197,7 @@ def test_a_bad_server_costs_a_run_nothing(nin_exp, tmp_path: Path, kind: str, mo
         (file,) = offline
         assert [r["exit"].get("exit_code", 0) for r in _wandb_records(file) if "exit" in r] == [0]
     else:
-        assert "WandbMirror failed to start" in done.stderr
+        assert "WandbMirror failed to start" in (path.parent / "log.txt").read_text()
 
 
 @pytest.mark.parametrize(("study", "start"), [("a b#1?", "a_b_1_-"), ("x" * 120, "x" * 100 + "-")])

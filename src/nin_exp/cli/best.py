@@ -39,8 +39,9 @@ def run(arguments: Sequence[str]) -> int:
         raise ConfigError(
             f"no run of {study_dir} is done and has {args.metric}; `nin-exp ls {study_dir.name}` lists them"
         )
-    datasets = dict.fromkeys(run.record.dataset for run in runs)
-    found = {name: [r for r in runs if r.record.dataset == name] for name in datasets}
+    found: dict[str, list[Scored]] = {}
+    for run in runs:
+        found.setdefault(run.record.dataset, []).append(run)
     ranked = {name: rank(some, args.metric) for name, some in found.items()}
     if args.json:
         best = [_as_json(name, args.metric, candidates) for name, candidates in ranked.items()]

@@ -13,13 +13,14 @@ from nin_exp.cli.plan_table import print_plan
 from nin_exp.cli.progress import PlanProgress
 from nin_exp.cli.run_plan import finish, raise_problems, refuse_unready, stopping_at, wanted_jobs
 from nin_exp.errors import ConfigError
-from nin_exp.executors.executor import make_executor
+from nin_exp.executors.executor import Executor, make_executor
 from nin_exp.executors.feed import Feed
 from nin_exp.executors.outcome import OnOutcome, OnStart, Outcome
 from nin_exp.executors.running import running_plan
 from nin_exp.plan.forecast import forecast
 from nin_exp.plan.growth import Growth, read_study
-from nin_exp.plan.states import states_of
+from nin_exp.plan.jobs import Plan
+from nin_exp.plan.states import JobState, states_of
 from nin_exp.records.job import Job
 from nin_exp.report.collect import load_run
 from nin_exp.report.contrasts import Contrast
@@ -177,6 +178,13 @@ def run_until_decided(growth: Growth, args: Any) -> int:
         return 0
     for text in plan.notes:
         print(f"note: {text}", file=sys.stderr)
+    return _grow(growth, plan, begun, unfinished, executor, args)
+
+
+def _grow(
+    growth: Growth, plan: Plan, begun: list[JobState], unfinished: list[Job], executor: Executor, args: Any
+) -> int:
+    whole, workers = growth.whole, executor.num_workers
     with running_plan(whole.study_dir), PlanProgress(plan, begun, unfinished, workers, enabled=is_terminal()) as shown:
         feed = UntilDecided(
             growth,

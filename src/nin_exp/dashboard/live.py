@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import math
 import threading
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nin_exp.dashboard.activity import ACTIVITIES, Activity, find_activity
 from nin_exp.records.record import RECORD_FILE
 from nin_exp.records.study import STUDY_FILE, Study
 from nin_exp.report.analysis import Analysis, analyse
@@ -31,10 +33,20 @@ Stamp = tuple[int, int]
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One look at a study; ``token`` changes when a file of it does."""
+    """One look at a study; ``token`` changes when a file of it does, or a process ends.
+
+    Args:
+        activities: of the runs without a record, by job.
+    """
 
     token: str
     analysis: Analysis
+    activities: dict[str, Activity]
+
+    def state(self, run: Run) -> tuple[str, str]:
+        """A run's state and its name; of a run without a record, whether it is alive."""
+        activity = self.activities.get(run.job.job_id) if run.state == "unfinished" else None
+        return (run.state, STATES[run.state]) if activity is None else (activity, ACTIVITIES[activity])
 
 
 class LiveStudy:
@@ -56,7 +68,12 @@ class LiveStudy:
         with self._lock:
             study = Study.read(self.study_dir)
             stamps = {job.job_id: _stamp(self.study_dir / job.job_id) for job in study.jobs}
-            text = f"{_mtime(self.study_dir / STUDY_FILE)} {sorted(stamps.items())}"
+            activities = {
+                job_id: find_activity(self.study_dir / job_id)
+                for job_id, stamp in stamps.items()
+                if not stamp[0] and stamp[1]
+            }
+            text = f"{_mtime(self.study_dir / STUDY_FILE)} {sorted(stamps.items())} {sorted(activities.items())}"
             token = hashlib.sha256(text.encode()).hexdigest()[:16]
             if self._snapshot is None or self._snapshot.token != token:
                 runs = []
@@ -66,7 +83,7 @@ class LiveStudy:
                         known = (stamps[job.job_id], load_run(self.study_dir, job))
                         self._runs[job.job_id] = known
                     runs.append(known[1])
-                self._snapshot = Snapshot(token, analyse(StudyResults(study, tuple(runs))))
+                self._snapshot = Snapshot(token, analyse(StudyResults(study, tuple(runs))), activities)
             return self._snapshot
 
     def report(self) -> str:
@@ -100,17 +117,20 @@ def describe(snapshot: Snapshot) -> dict[str, Any]:
             remarks = " ".join(sentence.remarks)
             words = {"statement": f"{sentence.statement}.", "evidence": sentence.evidence, "remarks": remarks}
             verdicts.append({"label": label, "badge": BADGES[label], **words})
-    started = [run for run in analysis.runs if run.state == "unfinished" and run.curve is not None]
+    under_way = [run for run in analysis.runs if snapshot.state(run)[0] in ("running", "elsewhere")]
+    started = [run for run in under_way if run.curve is not None]
+    counts = Counter(snapshot.state(run) for run in analysis.runs)
+    order = [*STATES, *ACTIVITIES]
     return {
         "token": snapshot.token,
         "name": analysis.study.name,
         "question": analysis.study.name if comparison is None else question(comparison),
         "total": len(analysis.runs),
-        "states": [[state, STATES[state], analysis.states[state]] for state in STATES if analysis.states.get(state)],
+        "states": [[*state, counts[state]] for state in sorted(counts, key=lambda state: order.index(state[0]))],
         "verdicts": verdicts,
         "how_sure": [] if comparison is None else how_sure(analysis.contrasts, comparison),
         "metric": None if analysis.metric is None else analysis.metric.label,
-        "runs": [_run(run, analysis.metric) for run in analysis.runs],
+        "runs": [_run(run, analysis.metric, snapshot.state(run)) for run in analysis.runs],
         "running": [
             {"name": run_name(run), "job_id": run.job.job_id, "series": series(run.curve, ("val/acc",))}
             for run in started[:MOST_RUNNING]
@@ -118,7 +138,7 @@ def describe(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _run(run: Run, metric: Metric | None) -> dict[str, Any]:
+def _run(run: Run, metric: Metric | None, state: tuple[str, str]) -> dict[str, Any]:
     curve = run.curve if run.state == "unfinished" else None
     epoch = int(curve.epochs[-1]) if curve is not None else None if run.record is None else run.record.epochs
     score = None if metric is None else run.score(metric.key)
@@ -127,8 +147,8 @@ def _run(run: Run, metric: Metric | None) -> dict[str, Any]:
         "arm": run.job.arm,
         "block": run.job.block,
         "seed": run.job.seed,
-        "state": run.state,
-        "state_name": STATES[run.state],
+        "state": state[0],
+        "state_name": state[1],
         "epoch": epoch,
         "score": None if metric is None or score is None else f"{metric.score(score)} {metric.unit}".strip(),
     }

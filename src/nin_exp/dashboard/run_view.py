@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nin_exp.config import VOLATILE_KEYS
+from nin_exp.dashboard.activity import ACTIVITIES, find_activity
 from nin_exp.dashboard.live import run_name, series
 from nin_exp.records.redact import redact_text
 from nin_exp.report.analysis import Analysis
@@ -28,11 +29,15 @@ def describe_run(analysis: Analysis, run: Run) -> dict[str, Any]:
     """Everything the run's page shows."""
     pair = find_pair(analysis, run)
     record = run.record
+    state: tuple[str, str] = (run.state, STATES[run.state])
+    if run.state == "unfinished":
+        activity = find_activity(run.run_dir)
+        state = (activity, ACTIVITIES[activity])
     return {
         "name": run_name(run),
         "job_id": run.job.job_id,
-        "state": run.state,
-        "state_name": STATES[run.state],
+        "state": state[0],
+        "state_name": state[1],
         "problem": None if run.problem is None else shorten(redact_text(run.problem)),
         "metrics": [(name, Metric(name).score(run.score(name)), Metric(name).unit) for name in metric_names((run,))],
         "facts": [] if record is None else _facts(run),

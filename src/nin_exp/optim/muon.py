@@ -73,10 +73,8 @@ class Muon(OptimizerFactory):
         last_layer_lr_multiplier: PositiveFloat,
     ) -> None:
         if others == "sgd" and nesterov and others_momentum == 0:
-            raise ConfigError(
-                "optimizer.others_momentum must be above 0 for others=sgd with nesterov, got 0;"
-                " set it, or optimizer.nesterov=false"
-            )
+            rule = "optimizer.others_momentum must be above 0 for others=sgd with nesterov, got 0"
+            raise ConfigError(f"{rule}; set it, or optimizer.nesterov=false")
         self.lr = lr
         self.muon = {"momentum": momentum, "nesterov": nesterov, "ns_steps": ns_steps, "adjust_lr": adjust_lr}
         self.weight_decay = weight_decay

@@ -15,6 +15,9 @@ from nin_exp.records.files import write_json
 PROCESS_FILE = ".process.json"
 """In a run directory while a process trains there."""
 
+RUNNING_DIR = ".running"
+"""In a study's folder: a file for each process that carries out a plan on it."""
+
 
 @dataclass(frozen=True)
 class ProcessId:

@@ -22,6 +22,7 @@ from nin_exp.report.provenance import SEED_KEYS, Provenance, find_provenance, fi
 from nin_exp.report.ranking import Best, PairOfArms, compare_all, find_best
 from nin_exp.report.sentences import outcome_sentence, second_verdict
 from nin_exp.report.text import plain_text
+from nin_exp.report.tuning import Tuning, describe_search
 
 CONFIDENCE = 0.95
 """Of intervals over test examples where no comparison names an alpha."""
@@ -40,6 +41,7 @@ class Analysis:
         cells: one an arm and block that the plan holds.
         contrasts, best, all_pairs: empty without a comparison; ``all_pairs`` also with fewer than three arms.
         across: all blocks together; None without a comparison over two or more.
+        tuning: of a search; None for other studies.
         warnings: sentences on what makes the runs less comparable than planned.
     """
 
@@ -55,6 +57,7 @@ class Analysis:
     across: Across | None
     warnings: tuple[str, ...]
     provenance: Provenance
+    tuning: Tuning | None = None
 
     @property
     def comparison(self) -> Comparison | None:
@@ -126,6 +129,7 @@ def analyse(results: StudyResults) -> Analysis:
         across=across,
         warnings=find_warnings(results, cells),
         provenance=find_provenance(results),
+        tuning=None if results.search is None else describe_search(results.search, results.runs),
     )
 
 

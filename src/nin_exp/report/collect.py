@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from nin_exp.errors import ConfigError, IntegrityError
 from nin_exp.records.cache import Found, read_records
 from nin_exp.records.record import Record
+from nin_exp.records.search import Search
 from nin_exp.records.study import PlannedJob, Study
 
 State = Literal["done", "failed", "diverged", "pruned", "unfinished", "not_started", "unreadable"]
@@ -74,10 +75,11 @@ class Run:
 
 @dataclass(frozen=True)
 class StudyResults:
-    """A study's plan and its runs, in the order of the plan."""
+    """A study's plan and its runs, in the order of the plan; ``search`` says what a search was about."""
 
     study: Study
     runs: tuple[Run, ...]
+    search: Search | None = None
 
 
 def load_study(study_dir: Path) -> StudyResults:
@@ -96,7 +98,15 @@ def load_study(study_dir: Path) -> StudyResults:
     for job in study.jobs:
         _refuse_path(job)
     records = read_records(study_dir, [job.job_id for job in study.jobs])
-    return StudyResults(study, tuple(_run(study_dir, job, records.get(job.job_id)) for job in study.jobs))
+    runs = tuple(_run(study_dir, job, records.get(job.job_id)) for job in study.jobs)
+    return StudyResults(study, runs, _read_search(study_dir))
+
+
+def _read_search(study_dir: Path) -> Search | None:
+    try:
+        return Search.read(study_dir)
+    except (FileNotFoundError, IntegrityError):  # without it the runs still say what they gave
+        return None
 
 
 def load_run(study_dir: Path, job: PlannedJob) -> Run:

@@ -41,6 +41,7 @@ from nin_exp.report.sections import (
     robustness,
     seeds,
     test_examples,
+    tuning,
     verdict,
 )
 from nin_exp.report.sections.problems import STATES
@@ -48,6 +49,7 @@ from nin_exp.report.text import plain_text
 
 SECTIONS: tuple[Callable[[Analysis], Section | None], ...] = (
     verdict.section,
+    tuning.section,
     accuracy.section,
     published.section,
     differences.section,

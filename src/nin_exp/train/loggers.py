@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import logging
 import netrc
 import os
 import re
-import socket
+import urllib.error
 import urllib.parse
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -95,6 +97,7 @@ class WandbMirror(Mirror):
             if self._mode == "online":
                 raise
             log.warning("W&B took no run (%s): it is logged offline, for `wandb sync`", _first_line(error))
+            wandb.teardown(exit_code=1)  # its service still holds the id for the run that failed
             return wandb.init(**shared, **arguments, mode="offline")
 
     def log(self, metrics: dict[str, float], epoch: int) -> None:
@@ -115,13 +118,13 @@ class WandbMirror(Mirror):
             return self._mode == "online"
         if os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun"):
             return False
-        url = _server()
-        return has_wandb_key() and _answers(str(url.hostname), url.port or (443 if url.scheme == "https" else 80))
+        return has_wandb_key() and _answers(_server().geturl())
 
 
 BEST_OF_EPOCHS = {"val/acc": "max", "val/loss": "min", "train/acc": "max", "train/loss": "min"}
 """What W&B shows of a metric that is logged each epoch; the record's own numbers replace it at the end."""
 
+ANSWER_SECONDS = 3.0
 INIT_SECONDS = 10.0
 FINISH_SECONDS = 60.0
 """How long a server may hold a run up at its start and at its end. All of it also stands in the run directory."""
@@ -135,12 +138,12 @@ def wandb_id(study: str, name: str) -> str:
 def _settings() -> Any:
     import wandb
 
-    wanted = {
+    wanted: dict[str, Any] = {
         "silent": True,
         "console": "off",
         "disable_git": True,
         "init_timeout": INIT_SECONDS,
-        "finish_timeout": FINISH_SECONDS,  # from 0.2x on; older versions wait as long as their retries take
+        "finish_timeout": FINISH_SECONDS,  # newer versions have it; older ones wait as long as their retries take
         "x_graphql_retry_max": 3,
         "x_graphql_timeout_seconds": INIT_SECONDS,
         "x_file_stream_retry_max": 3,
@@ -189,11 +192,15 @@ def has_wandb_key() -> bool:
         return False
 
 
-def _answers(host: str, port: int) -> bool:
+def _answers(url: str) -> bool:
+    """Whether something that is not broken answers there within some seconds; what it says does not matter."""
     try:
-        with socket.create_connection((host, port), timeout=2):
+        with urllib.request.urlopen(url, timeout=ANSWER_SECONDS):
             return True
-    except OSError:
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code < 500
+    except (OSError, ValueError, http.client.HTTPException):
         return False
 
 

@@ -200,6 +200,30 @@ def test_a_bad_server_costs_a_run_nothing(nin_exp, tmp_path: Path, kind: str, mo
         assert "WandbMirror failed to start" in (path.parent / "log.txt").read_text()
 
 
+@pytest.mark.slow
+def test_a_plan_ends_with_its_tables(nin_exp, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    arms = [text for text in TINY if not text.startswith("head=")]
+    done = nin_exp("compare", *arms, "head=gap,fc", "seeds=2", "logger=wandb", "study=mine")
+    assert done.returncode == 0, done.stderr
+    study_dir = tmp_path / "runs" / "mine"
+    found = [_wandb_records(file) for file in study_dir.rglob("*.wandb")]
+    runs = [next(r["run"] for r in records if "run" in r) for records in found]
+    assert {run["run_group"] for run in runs} == {"mine"}
+    assert sorted(run["job_type"] for run in runs) == ["fc", "fc", "gap", "gap", "result"]
+    result = next(records for records, run in zip(found, runs, strict=True) if run["job_type"] == "result")
+    summary = {
+        i["key"]: json.loads(i["value_json"])
+        for r in result
+        for i in r.get("summary", {}).get("update", [])
+        if "key" in i
+    }
+    contrast = json.loads((study_dir / "report" / "results.json").read_text())["contrasts"][0]
+    assert summary["verdict/fc/digits"] == contrast["verdict"]
+    (table,) = study_dir.glob("wandb/offline-run-*/files/media/table/differences*.json")
+    (row,) = json.loads(table.read_text())["data"]
+    assert row[:2] == ["fc", "digits"]
+
+
 @pytest.mark.parametrize(("study", "start"), [("a b#1?", "a_b_1_-"), ("x" * 120, "x" * 100 + "-")])
 def test_ids_stay_apart_and_are_taken(study: str, start: str) -> None:
     assert wandb_id(study, "0123456789ab") == f"{start}0123456789ab"

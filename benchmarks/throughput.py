@@ -29,19 +29,9 @@ def plain_loop(data_file: Path, steps: int) -> float:
     import torch
     from torch import nn
 
-    def block(channels: int, widths: tuple[int, int, int], kernel: int) -> list[nn.Module]:
-        first, second, third = widths
-        return [
-            nn.Conv2d(channels, first, kernel, padding=kernel // 2), nn.ReLU(),
-            nn.Conv2d(first, second, 1), nn.ReLU(),
-            nn.Conv2d(second, third, 1), nn.ReLU(),
-        ]  # fmt: skip
+    from nin_exp.bench.plain_loop import network as plain_network
 
-    network = nn.Sequential(
-        *block(3, (192, 160, 96), 5), nn.MaxPool2d(2, 2), nn.Dropout2d(),
-        *block(96, (192, 192, 192), 5), nn.MaxPool2d(2, 2), nn.Dropout2d(),
-        *block(192, (192, 192, 10), 3), nn.AvgPool2d(8), nn.Flatten(),
-    )  # fmt: skip
+    network = plain_network()
     with np.load(data_file) as data:
         images = torch.from_numpy(data["x_train"][: 128 * 8]).permute(0, 3, 1, 2).float() / 255 - 0.5
         labels = torch.from_numpy(data["y_train"][: 128 * 8]).long()

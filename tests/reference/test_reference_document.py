@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 
 import nin_exp.reference
+from nin_exp.reference.losses import Loss
+from nin_exp.reference.module import Layer
+from nin_exp.reference.optimizers import Optimizer
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference.md"
 PACKAGE = Path(nin_exp.reference.__file__).parent
 MODULES = sorted(file.stem for file in PACKAGE.glob("*.py") if file.stem != "__init__")
+OPERATORS = {
+    name: thing
+    for module in MODULES
+    for name, thing in vars(importlib.import_module(f"nin_exp.reference.{module}")).items()
+    if inspect.isclass(thing) and issubclass(thing, Layer | Loss | Optimizer) and not inspect.isabstract(thing)
+}
+WITHOUT_A_PAPER = {"Sequential", "Flatten", "Unflatten"}
 
 
 def test_the_snippets_of_the_page_run():
@@ -25,6 +36,21 @@ def test_the_snippets_of_the_page_run():
 @pytest.mark.parametrize("name", MODULES)
 def test_the_examples_in_docstrings_hold(name):
     assert doctest.testmod(importlib.import_module(f"nin_exp.reference.{name}")).failed == 0
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_every_operator_tells_its_formula_its_shapes_and_its_source(name):
+    text = inspect.getdoc(OPERATORS[name]) or ""
+    assert re.search(r"\w\]? = |<-", text), "no formula"
+    assert re.search(r"[Ss]hapes?\b|``\(N, ", text), "no shapes"
+    module = inspect.getmodule(OPERATORS[name])
+    assert module is not None
+    if name not in WITHOUT_A_PAPER:
+        assert re.search(r"\b(19|20)\d\d\b", text + (module.__doc__ or "")), "no source"
+
+
+def test_the_operators_were_found():
+    assert len(OPERATORS) == 26
 
 
 def test_every_test_that_the_page_names_exists():

@@ -1,6 +1,7 @@
 """Functions of one value each, and softmax.
 
-At a kink the derivative is the one that torch takes: ReLU has 0 at 0.
+At a kink the derivative is the one that torch takes: ReLU has 0 at 0. Sources: LeCun, Bottou, Orr and Müller 1998
+("Efficient BackProp"), section 4.4 (sigmoid and tanh); Bridle 1990 (softmax).
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class Tanh(Layer):
 
 
 class Softmax(Layer):
-    """y_k = e^x_k / sum over j of e^x_j, along one axis (1: classes, or channels).
+    """y_k = e^x_k / sum over j of e^x_j, along one axis (1: classes, or channels). Any shape.
 
     For a loss use ``losses.CrossEntropy`` on the logits, which is exact where a probability rounds to 0.
     """
@@ -107,7 +108,7 @@ class Softmax(Layer):
 
 
 class LogSoftmax(Layer):
-    """y_k = x_k - log(sum over j of e^x_j), along one axis."""
+    """y_k = x_k - log(sum over j of e^x_j), along one axis. Any shape."""
 
     def __init__(self, axis: int = 1) -> None:
         super().__init__()

@@ -56,6 +56,8 @@ class Sequential(_Container):
 
     Args:
         layers: layers, named "0", "1", ... as in torch, or one mapping of names to layers; none for the identity.
+
+    Shapes: those of the first layer's x and the last one's y.
     """
 
     def __init__(self, *layers: Layer | Mapping[str, Layer]) -> None:
@@ -89,6 +91,7 @@ class Concat(_Container):
         branches: layers, named "0", "1", ..., or one mapping of names to layers. Their results agree in
             N, H, W.
 
+    Shapes: ``(N, C, H, W)`` to ``(N, C_1 + ... + C_n, H', W')``; also ``(N, C)`` to ``(N, C_1 + ... + C_n)``.
     Source: Szegedy et al. 2015 (Inception), section 4.
     """
 
@@ -130,6 +133,7 @@ class Residual(_Container):
         shortcut: g, or None for the identity.
         names: of body and shortcut; "" adds no level.
 
+    Shapes: those of the body, which the shortcut must share; without a shortcut x has the shape of y.
     Source: He et al. 2016, eq. 1 and 2. The ReLU after the sum is a layer of its own.
     """
 

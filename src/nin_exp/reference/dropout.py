@@ -56,7 +56,8 @@ class Dropout(Layer):
 class Dropout2d(Dropout):
     """Dropout of whole maps: one draw for each image and channel (Tompson et al. 2015, section 3.2).
 
-    Neighbouring values of a map are alike, so dropping single ones hides little. Shapes: ``(N, C, H, W)``.
+    y[n, c] = x[n, c] m[n, c] / (1 - p). Neighbouring values of a map are alike, so dropping single ones hides little.
+    Shapes: ``(N, C, H, W)`` to the same.
     """
 
     def _mask(self, x: Array) -> Array:

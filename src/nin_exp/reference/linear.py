@@ -21,7 +21,7 @@ class Linear(Layer):
         rng: draws the initial weights, as torch: U(-a, a) with a = 1 / sqrt(C).
         dtype: of weights, inputs and results.
 
-    Shapes: x ``(N, C)``; y ``(N, K)``; weight ``(K, C)``.
+    Shapes: x ``(N, C)``; y ``(N, K)``; weight ``(K, C)``. Source: Rumelhart, Hinton and Williams 1986, eq. 1.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ def _cost(x: Array) -> int:
 
 
 class Flatten(Layer):
-    """Each image's values in one row, channel by channel: ``(N, C, H, W)`` to ``(N, C H W)``."""
+    """Each image's values in one row: y[n, (c H + i) W + j] = x[n, c, i, j]; ``(N, C, H, W)`` to ``(N, C H W)``."""
 
     def forward(self, x: Array) -> Array:
         """Reorder nothing but the axes."""
@@ -101,7 +101,7 @@ class Flatten(Layer):
 
 
 class Unflatten(Layer):
-    """Units as maps of one place: ``(N, C)`` to ``(N, C, 1, 1)``."""
+    """Units as maps of one place: y[n, c, 0, 0] = x[n, c]; ``(N, C)`` to ``(N, C, 1, 1)``."""
 
     def forward(self, x: Array) -> Array:
         """Add the two axes."""

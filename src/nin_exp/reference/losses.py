@@ -54,6 +54,8 @@ class CrossEntropy(Loss):
     Args:
         reduction: "mean" or "sum".
         label_smoothing: epsilon, from 0 to 1 (Szegedy et al. 2016, section 7).
+
+    Shapes: z ``(N, K)``; labels ``(N,)`` or q ``(N, K)``; L one number.
     """
 
     def __init__(self, reduction: Reduction = "mean", label_smoothing: float = 0.0) -> None:
@@ -106,7 +108,7 @@ class CrossEntropy(Loss):
 class MSE(Loss):
     """L = sum of (y - t)^2, divided by the number of values for the mean; dL/dy = 2 (y - t), divided alike.
 
-    Shapes: any, the same for both.
+    Shapes: any, the same for both; L one number. Source: Rumelhart, Hinton and Williams 1986, eq. 3, without its 1/2.
     """
 
     def forward(self, predictions: Array, targets: Array) -> float:

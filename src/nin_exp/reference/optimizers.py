@@ -99,7 +99,7 @@ class SGD(Optimizer):
         weight_decay: from 0.
         nesterov: whether to look ahead; needs momentum.
 
-    Source: Sutskever et al. 2013, section 2, in torch's form (lr outside v).
+    Shapes: g and v have the shape of w. Source: Sutskever et al. 2013, section 2, in torch's form (lr outside v).
     """
 
     def __init__(
@@ -145,6 +145,7 @@ class Adam(Optimizer):
         decoupled: AdamW instead: w <- (1 - lr weight_decay) w before the step, and g as it is.
         amsgrad: the largest v so far in the place of v (v^ = max v / (1 - b2^t), as in torch).
 
+    Shapes: g, m and v have the shape of w.
     Source: Kingma and Ba 2015, algorithm 1; Loshchilov and Hutter 2019, algorithm 2; Reddi et al. 2018, algorithm 2.
     """
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import sklearn.metrics
 import torch
-from scipy import ndimage
+from scipy import ndimage, optimize
+from scipy.special import softmax
 from torch import Tensor, nn
+from torchmetrics.functional import classification as torchmetrics
 
 from nin_exp.contracts.data import ImageArrays
 from nin_exp.contracts.model import Network
@@ -19,8 +23,9 @@ from nin_exp.evaluation.localisation import localisation_metrics, localise
 from nin_exp.evaluation.resize import resize_curve
 from nin_exp.evaluation.shift import shift_curve, shift_images, shift_metrics
 from nin_exp.layers.global_pool import GlobalAveragePool
-from nin_exp.module.calibration import MAX_TEMPERATURE, MIN_TEMPERATURE, fit_temperature
+from nin_exp.module.calibration import MAX_TEMPERATURE, fit_temperature
 from nin_exp.module.evaluate import Predictions, class_accuracies, metrics, scaled_metrics
+from nin_exp.records.record import Record
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (6, 16, 16, 3), dtype=np.uint8)
@@ -43,7 +48,7 @@ def test_temperature_of_logits_that_are_three_times_too_large() -> None:
 
 def test_temperature_has_ends() -> None:
     labels = torch.tensor([0, 1])
-    assert fit_temperature(torch.tensor([[2.0, 0.0], [0.0, 2.0]]), labels) == MIN_TEMPERATURE  # all right
+    assert fit_temperature(torch.tensor([[2.0, 0.0], [0.0, 2.0]]), labels) == 1.0  # all right: no finite optimum
     assert fit_temperature(torch.tensor([[0.0, 2.0], [2.0, 0.0]]), labels) == MAX_TEMPERATURE  # all wrong
     assert fit_temperature(torch.full((2, 2), 3.0), labels) == 1.0  # a dead head
 
@@ -76,11 +81,11 @@ def test_a_network_that_reads_the_place_is_not_robust_to_shifts() -> None:
     images[np.arange(8), 8, columns] = 255
     arrays = ImageArrays(images, columns.astype(np.int64))
     curve = shift_curve(_says(lambda x: x.max((1, 3)).argmax(1)), arrays)
-    assert curve["pixels"] == [0, 1, 2, 3, 4]
-    assert curve["acc"] == curve["consistency"] == [1.0, 0.5, 0.5, 0.5, 0.5]  # up and down do not matter to it
+    assert curve["pixels"] == [0, 1, 2, 3, 4, 5]
+    assert curve["acc"] == curve["consistency"] == [1.0, 0.5, 0.5, 0.5, 0.5, 0.5]  # up and down do not matter to it
     blind = shift_curve(_says(lambda x: np.full(len(x), 5)), arrays)
-    assert blind["acc"] == [0.125] * 5
-    assert blind["consistency"] == [1.0] * 5
+    assert blind["acc"] == [0.125] * 6
+    assert blind["consistency"] == [1.0] * 6
     assert shift_metrics(curve) == {"test/shift_acc": 0.5, "test/shift_consistency": 0.5, "test/shift4_acc": 0.5}
     assert shift_metrics({"pixels": [0], "acc": [1.0], "consistency": [1.0]}) == {}
 
@@ -156,11 +161,49 @@ def test_localisation_by_hand() -> None:
     assert found["cam"]["box_energy"] == pytest.approx((1 + 4 / 8.5 + 0) / 3)
     assert found["cam"]["box_iou"] == pytest.approx((1 + 4 / 12 + 0) / 3)
     assert found["box_area"] == pytest.approx((16 + 8 + 16) / 64 / 3)
-    assert localisation_metrics(found) == {f"test/{name}": value for name, value in found["cam"].items()}
+    assert set(found["grad_cam"]) == set(found["cam"])
+    expected = {f"test/{name}": value for name, value in found["cam"].items()}
+    expected |= {f"test/grad_cam_{name}": value for name, value in found["grad_cam"].items()}
+    assert localisation_metrics(found) == expected
     assert network.training  # as it was
 
 
-FULL = ["dataset=placed_digits", "dataset.canvas=20", "dataset.image_size=null", "evaluation.level=full"]
+FULL = ["dataset=placed_digits", "dataset.canvas=20", "dataset.image_size=null", "evaluation=full"]
+
+
+def check_against_other_libraries(record: Record, run_dir: Path) -> None:
+    """The numbers of a run, computed anew from its predictions by scikit-learn, torchmetrics and SciPy."""
+    with np.load(run_dir / "predictions.npz") as kept:
+        predictions = {name: kept[name] for name in kept.files}
+    classes = list(range(10))
+    for split in ("val", "test"):
+        logits, labels = predictions[f"{split}_logits"].astype(float), predictions[f"{split}_labels"]
+        probabilities = softmax(logits, axis=1)
+        brier = sum(np.mean((probabilities[:, k] - (labels == k)) ** 2) for k in classes)
+        error = torchmetrics.multiclass_calibration_error(
+            torch.tensor(probabilities), torch.tensor(labels), num_classes=10, n_bins=15
+        )
+        expected = {
+            "acc": sklearn.metrics.accuracy_score(labels, logits.argmax(1)),
+            "nll": sklearn.metrics.log_loss(labels, probabilities, labels=classes),
+            "brier": brier,
+            "ece": float(error),
+        }
+        found = {name: record.metrics[f"{split}/{name}"] for name in expected}
+        assert found == pytest.approx(expected, abs=1e-6), split
+        matrix = json.loads((run_dir / "per_class.json").read_text())[split]["confusion"]
+        assert matrix == sklearn.metrics.confusion_matrix(labels, logits.argmax(1), labels=classes).tolist()
+
+    def loss(logarithm: float) -> float:
+        scaled = softmax(predictions["val_logits"].astype(float) / np.exp(logarithm), axis=1)
+        return float(sklearn.metrics.log_loss(predictions["val_labels"], scaled, labels=classes))
+
+    temperature = record.metrics["val/temperature"]
+    best = optimize.minimize_scalar(loss, bounds=(np.log(0.01), np.log(100)), method="bounded", options={"xatol": 1e-9})
+    assert loss(np.log(temperature)) == pytest.approx(best.fun, abs=1e-8)
+    scaled = softmax(predictions["test_logits"].astype(float) / temperature, axis=1)
+    expected_nll = sklearn.metrics.log_loss(predictions["test_labels"], scaled, labels=classes)
+    assert record.metrics["test/nll_scaled"] == pytest.approx(expected_nll, rel=1e-9)
 
 
 @pytest.fixture(scope="module")
@@ -168,14 +211,14 @@ def lists() -> dict[str, set[str]]:
     return {"shift": {"pixels", "acc", "consistency"}, "resize": {"side", "acc"}}
 
 
-@pytest.mark.parametrize("head", ["gap_linear", "flatten_linear"])
+@pytest.mark.parametrize("head", ["gap_linear", "flatten_linear", "fc"])
 def test_a_full_evaluation_in_a_run(runs, head: str, lists: dict[str, set[str]]) -> None:  # type: ignore[no-untyped-def]
     options = [*FULL, f"head={head}", "trainer.max_epochs=2", "evaluation.full_images=60"]
     record, run_dir = runs.train(*options)
     content = json.loads((run_dir / "evaluation.json").read_text())
     assert content["num_images"] == 60
     assert set(content["shift"]) == lists["shift"]
-    assert content["shift"]["pixels"] == [0, 1, 2, 3, 4, 5]
+    assert content["shift"]["pixels"] == [0, 1, 2, 3, 4, 5, 6]
     if head == "gap_linear":
         assert set(content["resize"]) == lists["resize"]
         assert content["resize"]["acc"][2] == content["shift"]["acc"][0]  # nothing changed
@@ -183,12 +226,16 @@ def test_a_full_evaluation_in_a_run(runs, head: str, lists: dict[str, set[str]])
     else:
         assert content["resize"] is None  # this head takes one size
         assert content["localisation"]["best"] == "grad_cam"
-        assert "cam" not in content["localisation"]
+        kinds = {"grad_cam", "class_maps"} if head == "fc" else {"grad_cam"}
+        assert set(content["localisation"]) == {"best", "box_area", *kinds}
     assert set(content["corruptions"]) == {"gaussian_noise", "gaussian_blur", "contrast"}
     assert 0.1 < content["localisation"]["box_area"] < 0.6
-    added = {"shift_acc", "shift_consistency", "shift4_acc", "corrupted_acc", "pointing_acc", "box_energy", "box_iou"}
+    places = ("pointing_acc", "box_energy", "box_iou")
+    added = {"shift_acc", "shift_consistency", "shift4_acc", "corrupted_acc", *places}
+    added |= {f"grad_cam_{name}" for name in places}
     assert {f"test/{name}" for name in added} <= set(record.metrics)
     assert record.metrics["test/shift4_acc"] == content["shift"]["acc"][4]
+    check_against_other_libraries(record, run_dir)
     basic = runs.job(*options[:3], *options[4:])
     assert basic.job_id != run_dir.name  # a run that was measured less does not count as done
 

@@ -1,4 +1,4 @@
-"""What ``evaluation.level=full`` measures on the test images, and ``evaluation.json``, where it is kept.
+"""What ``evaluation=full`` measures on the test images, and ``evaluation.json``, where it is kept.
 
 The file holds ``schema_version`` (1), ``num_images``, and a part a measure; what does not apply to a run is null:
 
@@ -6,11 +6,11 @@ The file holds ``schema_version`` (1), ``num_images``, and a part a measure; wha
 - ``resize``: lists ``side`` and ``acc`` (null in the list where the network does not take the size), for heads with a
   global pool;
 - ``corruptions``: for each of ``gaussian_noise gaussian_blur contrast`` lists ``severity`` and ``acc``;
-- ``localisation``: ``best``, ``box_area``, and for each kind of map ``pointing_acc box_energy box_iou``, for data sets
-  with boxes.
+- ``localisation``: ``best``, ``box_area``, and for each kind of map (``grad_cam``, and ``cam`` or ``class_maps``)
+  ``pointing_acc box_energy box_iou``, for data sets with boxes.
 
 The record has a few of the numbers: ``test/shift_acc shift_consistency shift4_acc corrupted_acc pointing_acc
-box_energy box_iou``.
+box_energy box_iou``, and the last three with ``grad_cam_`` before their names, which every head has.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ _NAMES = ("pointing_acc", "box_energy", "box_iou")
 def localise(network: Network, batches: Iterable[Batch], boxes: npt.NDArray[np.int64]) -> dict[str, Any]:
     """How well the maps of the true class find the true box.
 
-    For each kind of map there is (``cam`` where a global pool makes the logits, ``grad_cam`` for every head):
+    For each kind of map there is (``grad_cam`` for every head; ``cam`` where a global pool makes the logits;
+    ``class_maps`` of a head that mixes them in a dense layer, which explain no logit and are shown for comparison):
     ``pointing_acc``, the share of images whose highest place lies in the box (Zhang et al. 2018, arXiv 1608.00507,
     section 4.2, without their margin); ``box_energy``, the mean share of the positive map inside it (Wang et al. 2020,
     arXiv 1910.01279, section 4.3); ``box_iou``, the mean intersection over union with the box around what lies above
@@ -55,16 +56,21 @@ def localise(network: Network, batches: Iterable[Batch], boxes: npt.NDArray[np.i
 
 
 def localisation_metrics(found: dict[str, Any]) -> dict[str, float]:
-    """``test/pointing_acc``, ``test/box_energy`` and ``test/box_iou`` of the better kind of map there is."""
-    return {f"test/{name}": found[found["best"]][name] for name in _NAMES}
+    """``test/pointing_acc``, ``test/box_energy`` and ``test/box_iou`` of the kind to go by, ``test/grad_cam_*`` of all.
+
+    Heads are compared by the latter: the kind to go by is not the same for all of them.
+    """
+    kinds = {"": found[found["best"]], "grad_cam_": found["grad_cam"]}
+    return {f"test/{prefix}{name}": scores[name] for prefix, scores in kinds.items() for name in _NAMES}
 
 
 def _maps(network: Network, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """Maps of the true classes, float32 ``(B, h, w)`` on the CPU."""
     maps = {"grad_cam": grad_cam(network, images, labels)}
-    found = class_maps(network, images) if has_cam(network.head) else None
+    found = class_maps(network, images)
     if found is not None:
-        maps["cam"] = found[torch.arange(len(labels)), labels.cpu()].clone()
+        kind = "cam" if has_cam(network.head) else "class_maps"
+        maps[kind] = found[torch.arange(len(labels)), labels.cpu()].clone()
     return maps
 
 

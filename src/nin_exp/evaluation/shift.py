@@ -11,7 +11,7 @@ from nin_exp.contracts.data import ImageArrays
 from nin_exp.evaluation.predictor import Predict
 
 MAX_SHIFT = 8
-"""Pixels; on small images a quarter of the side, so that what is shown stays in the image."""
+"""Pixels; on images below 24 pixels a third of the side, so that most of what they show stays in the image."""
 _DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1))
 
 
@@ -35,7 +35,7 @@ def shift_curve(predict: Predict, arrays: ImageArrays) -> dict[str, Any]:
         (Zhang 2019, arXiv 1904.11486, section 4).
     """
     height, width = arrays.images.shape[1:3]
-    distances = range(min(MAX_SHIFT, min(height, width) // 4) + 1)
+    distances = range(min(MAX_SHIFT, min(height, width) // 3) + 1)
     still = predict(arrays).logits.argmax(1).numpy()
     accuracies, consistencies = [], []
     for distance in distances:

@@ -11,7 +11,7 @@ from scipy.special import softmax
 from torch import Tensor
 
 NUM_BINS = 15
-MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.01, 100.0  # where a zero of the slope is looked for
 
 
 def expected_calibration_error(probabilities: Tensor, labels: Tensor, num_bins: int) -> float:
@@ -33,8 +33,9 @@ def expected_calibration_error(probabilities: Tensor, labels: Tensor, num_bins: 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     """The temperature T with which softmax(logits / T) has the smallest loss (Guo et al. 2017, arXiv 1706.04599, 4.2).
 
-    The loss is convex in 1/T, so its slope has one zero, which is bracketed: no start, no step size. Without a zero
-    within [0.01, 100] (every example right, or worse than chance) the nearer end is taken; 1 where logits are alike.
+    The loss is convex in 1/T, so its slope has one zero, which is bracketed: no start, no step size. Where every example
+    is right, it falls as T goes to 0: such a set says nothing of how sure to be, and T stays 1, as it does where all
+    logits are alike. Worse than chance, it falls as T grows, and T is 100.
 
     Args:
         logits: ``(N, K)`` of validation.
@@ -55,6 +56,6 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     if slope(hottest) >= 0:
         return MAX_TEMPERATURE
     if slope(coldest) <= 0:
-        return MIN_TEMPERATURE
+        return 1.0
     logarithm = brentq(lambda x: slope(math.exp(x)), math.log(hottest), math.log(coldest), xtol=1e-12)
     return math.exp(-logarithm)

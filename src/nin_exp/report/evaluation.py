@@ -67,7 +67,7 @@ def summarise_robustness(arm: str, block: str, runs: Iterable[Run]) -> Robustnes
         located = _node(content, "localisation")
         area = number(located.get("box_area"))
         areas += [] if area is None else [area]
-        for kind in ("cam", "grad_cam"):
+        for kind in ("cam", "class_maps", "grad_cam"):
             for name in LOCALISATION:
                 value = number(_node(located, kind).get(name))
                 if value is not None:

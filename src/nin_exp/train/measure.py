@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,6 +19,7 @@ from nin_exp.errors import DivergedError
 from nin_exp.evaluation.full import EVALUATION_FILE, measure_fully
 from nin_exp.module.evaluate import Predictions, class_accuracies, is_constant, metrics, predict, scaled_metrics
 from nin_exp.records.files import write_json
+from nin_exp.stats.confusion import confusion
 from nin_exp.train.dead_head import DEAD_HEAD, remedy
 from nin_exp.train.limit import evenly_spread, take
 from nin_exp.train.panel import write_panel
@@ -26,6 +28,9 @@ from nin_exp.train.run_files import write_class_maps, write_predictions
 log = logging.getLogger("nin_exp")
 
 PER_CLASS_FILE = "per_class.json"
+MOST_CLASSES = 200
+"""Of a confusion matrix that is written out; the predictions hold those of more."""
+
 MAX_TRAIN_IMAGES = 10_000
 """For the training accuracy in evaluation mode; evenly spread."""
 
@@ -100,7 +105,14 @@ class Measurement:
                 self.flags.add("target_not_reached")
 
     def _write_classes(self, splits: dict[str, Predictions]) -> None:
-        found = {name: class_accuracies(split, self.data.num_classes) for name, split in splits.items()}
+        """Keep, of each split, examples and accuracies of the classes, and the confusion matrix, a row a true class."""
+        size = self.data.num_classes
+        found: dict[str, dict[str, Any]] = {}
+        for name, split in splits.items():
+            matrix = None
+            if size <= MOST_CLASSES:
+                matrix = confusion(split.labels.numpy(), split.logits.argmax(1).numpy(), size).tolist()
+            found[name] = {**class_accuracies(split, size), "confusion": matrix}
         write_json(self.run_dir / PER_CLASS_FILE, {"class_names": list(self.data.class_names), **found})
 
     def _keep_class_maps(self) -> None:

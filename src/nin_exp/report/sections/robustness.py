@@ -15,7 +15,7 @@ CURVES = {
     "shift/consistency": ("Answers that a shift leaves as they were", "shift, pixels", "unchanged answers, %"),
     "resize/acc": ("Accuracy at other image sizes", "side of the test images, pixels", "accuracy, %"),
 }
-MAPS = {"cam": "class map", "grad_cam": "Grad-CAM"}
+MAPS = {"cam": "class map (CAM)", "class_maps": "class map, before the dense layer", "grad_cam": "Grad-CAM"}
 HINTS = {
     "pointing_acc": ("pointing", "share of images whose highest place lies in the true box"),
     "box_energy": ("energy in the box", "mean share of the positive map inside the true box"),

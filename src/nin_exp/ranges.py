@@ -2,7 +2,7 @@
 
 A class states the rule once, in its signature (``lr: PositiveFloat``). ``check`` reads it when
 the configuration is composed (without importing the class, so without torch), and ``validated``
-when the class is called from Python.
+(or ``check_fields``, for dataclasses) when the class is called from Python.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import math
 import types
 import typing
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -146,3 +146,16 @@ def validated(function: F) -> F:
         return function(*args, **kwargs)
 
     return typing.cast(F, wrapper)
+
+
+def check_fields(instance: Any) -> None:
+    """Check every field of a dataclass against its annotation, as ``validated`` does for functions.
+
+    Raises:
+        ValueError: with the first problem.
+    """
+    hints = typing.get_type_hints(type(instance), include_extras=True)
+    for field in fields(instance):
+        problems = check(field.name, getattr(instance, field.name), hints[field.name])
+        if problems:
+            raise ValueError(problems[0])

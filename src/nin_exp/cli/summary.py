@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nin_exp.cli.flags import add_config_flags, composer_for, make_parser
-from nin_exp.errors import ConfigError
+from nin_exp.errors import ConfigError, DataError
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -21,6 +21,8 @@ def run(arguments: Sequence[str]) -> int:
     parser.add_argument("--input", metavar="CxHxW", help="image shape (default: the data set's)")
     parser.add_argument("--classes", type=int, metavar="K", help="number of classes (default: the data set's)")
     args = parser.parse(arguments)
+    if args.classes is not None and args.classes < 1:
+        raise ConfigError(f"--classes must be at least 1, got {args.classes}")
     composer = composer_for(args)
     from nin_exp.compose.overrides import parse_overrides
 
@@ -40,22 +42,41 @@ def run(arguments: Sequence[str]) -> int:
 def _summarise(config: Any, args: Any, allowed_packages: tuple[str, ...]) -> Any:
     import torch
 
-    from nin_exp.build import build_dataset, build_network
-    from nin_exp.contracts.data import ImageSpec
-    from nin_exp.data.folder import resolve_data_dir
-    from nin_exp.data.prepare import prepare
+    from nin_exp.build import build_network
     from nin_exp.layers.summary import summarize
 
     spec, num_classes = _parse_input(args.input), args.classes
     if spec is None or num_classes is None:
-        source = build_dataset(config, allowed_packages)
-        data = prepare(source, resolve_data_dir(config.data_dir), config.split_seed)
-        spec = data.image_spec if spec is None else spec
-        num_classes = data.num_classes if num_classes is None else num_classes
-    assert isinstance(spec, ImageSpec)
+        found = _shape_of_data(config, allowed_packages)
+        spec = found[0] if spec is None else spec
+        num_classes = found[1] if num_classes is None else num_classes
     with torch.device("meta"):
         network = build_network(config, spec, num_classes, allowed_packages)
     return summarize(network, spec)
+
+
+def _shape_of_data(config: Any, allowed_packages: tuple[str, ...]) -> tuple[Any, int]:
+    """Shape of one image and number of classes: from headers where they tell, else the data are read; never fetched."""
+    from nin_exp.build import build_dataset
+    from nin_exp.contracts.data import ImageSpec
+    from nin_exp.data.folder import resolve_data_dir
+    from nin_exp.data.location import Locatable
+    from nin_exp.data.prepare import prepare
+
+    source, data_dir = build_dataset(config, allowed_packages), resolve_data_dir(config.data_dir)
+    location = source.locate(data_dir) if isinstance(source, Locatable) else None
+    if location is not None and not location.is_here:
+        name = config.choices["dataset"]
+        raise DataError(
+            f"dataset={name} is not in {data_dir}, so its shape is not known; give --input CxHxW --classes K,"
+            f" or fetch it with `nin-exp data prepare {name}`"
+        )
+    if location is None or location.shape is None or location.num_classes is None:
+        data = prepare(source, data_dir, config.split_seed)
+        return data.image_spec, data.num_classes
+    height, width, channels = location.shape
+    side = source.image_size
+    return ImageSpec(channels, side or height, side or width), location.num_classes
 
 
 def _parse_input(text: str | None) -> Any:

@@ -19,7 +19,8 @@ class Location:
         path: the file or folder; None when embedded or not here.
         files: with ``files``, each file that would be read.
         num_train: training images, validation included, as far as it can be told without reading them.
-        shape: ``(H, W, C)`` of one image, with the same limit.
+        shape: ``(H, W, C)`` of one image, with the same limit; before ``image_size`` of an ``.npz`` or of files.
+        num_classes: with the same limit.
         store: the ``.npz`` in the data folder that serves this data set once it is prepared; None for data sets that
             are nothing but their source, or embedded.
     """
@@ -31,6 +32,7 @@ class Location:
     num_test: int | None = None
     shape: tuple[int, int, int] | None = None
     store: Path | None = None
+    num_classes: int | None = None
 
     @property
     def is_here(self) -> bool:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from nin_exp.contracts.data import DataSource, LoadedData
-from nin_exp.data.arguments import check_fields
 from nin_exp.data.decode import DecodedFolders, assemble_folders, decode_folders
 from nin_exp.data.download import only_one
 from nin_exp.data.folders import scan_folders
@@ -21,6 +20,7 @@ from nin_exp.data.formats.npz import read_npz, read_shapes
 from nin_exp.data.location import Location
 from nin_exp.data.validate import RawSplit, assemble
 from nin_exp.errors import DataError
+from nin_exp.ranges import check_fields
 
 # Class folders without a test folder: an arbitrary but fixed part.
 FOLDER_TEST_FRACTION = 0.2
@@ -151,7 +151,16 @@ def locate_npz(path: Path) -> Location:
     shapes = read_shapes(path)
     train, test = shapes.get("x_train", ()), shapes.get("x_test", ())
     shape = (train[1], train[2], train[3] if len(train) > 3 else 1) if len(train) in (3, 4) else None
-    return Location("npz", path, (path,), train[0] if train else None, test[0] if test else None, shape)
+    names = shapes.get("class_names", ())
+    return Location(
+        "npz",
+        path,
+        (path,),
+        train[0] if train else None,
+        test[0] if test else None,
+        shape,
+        num_classes=names[0] if len(names) == 1 else None,
+    )
 
 
 def _complete_layout(layout: Layout, root: Path) -> Location | None:
@@ -159,7 +168,8 @@ def _complete_layout(layout: Layout, root: Path) -> Location | None:
         if folder.is_dir():
             files, missing = layout.find(folder)
             if not missing:
-                return Location("files", folder, tuple(files), *layout.shapes(files))
+                classes = len(layout.class_names) or None
+                return Location("files", folder, tuple(files), *layout.shapes(files), num_classes=classes)
     return None
 
 

@@ -2,15 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 from nin_exp.contracts.model import Network
+from nin_exp.contracts.optim import OptimizerFactory
 from nin_exp.errors import ConfigError
+from nin_exp.ranges import NonNegativeFloat, PositiveFloat, Range, check_fields
+
+DecayRate = Annotated[float, Range(ge=0, lt=1)]
+"""Of a running mean: momentum, beta1 …"""
 
 _NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupedOptimizer(OptimizerFactory):
+    """What every optimizer is given; a subclass adds its own settings, and builds over ``groups``.
+
+    Args:
+        lr: learning rate of a parameter without a multiplier.
+        weight_decay: on weights; how it enters the step is the optimizer's.
+        decay_bias_and_norm: let weight decay act on biases and norm layers too.
+        bias_lr_multiplier: factor on the learning rate of biases (NiN's author: 2).
+        last_layer_lr_multiplier: factor on the learning rate of the head's last layer (author: 0.1).
+
+    Raises:
+        ValueError: a setting is outside its range.
+    """
+
+    lr: PositiveFloat
+    weight_decay: NonNegativeFloat
+    decay_bias_and_norm: bool
+    bias_lr_multiplier: PositiveFloat
+    last_layer_lr_multiplier: PositiveFloat
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def groups(self, network: Network) -> list[dict[str, Any]]:
+        """The network's parameter groups, as ``parameter_groups`` makes them from these settings."""
+        return parameter_groups(
+            network,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            decay_bias_and_norm=self.decay_bias_and_norm,
+            bias_lr_multiplier=self.bias_lr_multiplier,
+            last_layer_lr_multiplier=self.last_layer_lr_multiplier,
+        )
 
 
 def parameter_groups(

@@ -8,22 +8,21 @@ optimizer; a run has one, whose state dict is the whole of it. Kernels count as 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
 from nin_exp.contracts.model import Network
-from nin_exp.contracts.optim import OptimizerFactory
 from nin_exp.errors import ConfigError
-from nin_exp.optim.groups import norm_parameters, parameter_groups
-from nin_exp.ranges import NonNegativeFloat, PositiveFloat, PositiveInt, Range, validated
-
-DecayRate = Annotated[float, Range(ge=0, lt=1)]
+from nin_exp.optim.groups import DecayRate, GroupedOptimizer, norm_parameters
+from nin_exp.ranges import NonNegativeFloat, PositiveFloat, PositiveInt
 
 
-class Muon(OptimizerFactory):
+@dataclass(frozen=True, kw_only=True)
+class Muon(GroupedOptimizer):
     """Muon on matrices and kernels; SGD or AdamW on biases, norm layers and the last layer.
 
     Args:
@@ -42,78 +41,56 @@ class Muon(OptimizerFactory):
         beta2: of ``adamw``: decay of the mean of squared gradients, in [0, 1).
         eps: of ``adamw``: added to the denominator.
         others_weight_decay: on the last layer's weights: decoupled with ``adamw``, L2 with ``sgd``.
-        decay_bias_and_norm: let weight decay act on biases and norm layers too.
-        bias_lr_multiplier: factor on the learning rate of biases.
-        last_layer_lr_multiplier: factor on the learning rate of the head's last layer.
 
     Raises:
         ConfigError: SGD with nesterov but without momentum.
     """
 
-    @validated
-    def __init__(
-        self,
-        *,
-        lr: PositiveFloat,
-        momentum: DecayRate,
-        nesterov: bool,
-        ns_steps: PositiveInt,
-        adjust_lr: Literal["original", "match_rms_adamw"],
-        weight_decay: NonNegativeFloat,
-        last_layer_by_muon: bool,
-        others: Literal["sgd", "adamw"],
-        others_lr: PositiveFloat,
-        others_momentum: DecayRate,
-        beta1: DecayRate,
-        beta2: DecayRate,
-        eps: PositiveFloat,
-        others_weight_decay: NonNegativeFloat,
-        decay_bias_and_norm: bool,
-        bias_lr_multiplier: PositiveFloat,
-        last_layer_lr_multiplier: PositiveFloat,
-    ) -> None:
-        if others == "sgd" and nesterov and others_momentum == 0:
+    momentum: DecayRate
+    nesterov: bool
+    ns_steps: PositiveInt
+    adjust_lr: Literal["original", "match_rms_adamw"]
+    last_layer_by_muon: bool
+    others: Literal["sgd", "adamw"]
+    others_lr: PositiveFloat
+    others_momentum: DecayRate
+    beta1: DecayRate
+    beta2: DecayRate
+    eps: PositiveFloat
+    others_weight_decay: NonNegativeFloat
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.others == "sgd" and self.nesterov and self.others_momentum == 0:
             rule = "optimizer.others_momentum must be above 0 for others=sgd with nesterov, got 0"
             raise ConfigError(f"{rule}; set it, or optimizer.nesterov=false")
-        self.lr = lr
-        self.muon = {"momentum": momentum, "nesterov": nesterov, "ns_steps": ns_steps, "adjust_lr": adjust_lr}
-        self.weight_decay = weight_decay
-        self.last_layer_by_muon = last_layer_by_muon
-        self.others = others
-        self.others_lr = others_lr
-        self.others_settings: dict[str, Any] = (
-            {"momentum": others_momentum, "nesterov": nesterov}
-            if others == "sgd"
-            else {"beta1": beta1, "beta2": beta2, "eps": eps}
-        )
-        self.others_weight_decay = others_weight_decay
-        self.decay_bias_and_norm = decay_bias_and_norm
-        self.bias_lr_multiplier = bias_lr_multiplier
-        self.last_layer_lr_multiplier = last_layer_lr_multiplier
 
     def build(self, network: Network) -> Optimizer:
         excluded = norm_parameters(network)
         if not self.last_layer_by_muon:
             excluded |= {id(parameter) for parameter in network.head.last_layer.parameters()}
-        factors = parameter_groups(
-            network,
-            lr=1.0,
-            weight_decay=1.0,
-            decay_bias_and_norm=self.decay_bias_and_norm,
-            bias_lr_multiplier=self.bias_lr_multiplier,
-            last_layer_lr_multiplier=self.last_layer_lr_multiplier,
+        by_muon: dict[str, Any] = {
+            "momentum": self.momentum,
+            "nesterov": self.nesterov,
+            "ns_steps": self.ns_steps,
+            "adjust_lr": self.adjust_lr,
+        }
+        by_others: dict[str, Any] = (
+            {"momentum": self.others_momentum, "nesterov": self.nesterov}
+            if self.others == "sgd"
+            else {"beta1": self.beta1, "beta2": self.beta2, "eps": self.eps}
         )
         groups: list[dict[str, Any]] = []
-        for group in factors:
-            matrices = [p for p in group["params"] if p.ndim >= 2 and id(p) not in excluded]
-            rest = [p for p in group["params"] if p.ndim < 2 or id(p) in excluded]
+        for factors in replace(self, lr=1.0, weight_decay=1.0).groups(network):
+            matrices = [p for p in factors["params"] if p.ndim >= 2 and id(p) not in excluded]
+            rest = [p for p in factors["params"] if p.ndim < 2 or id(p) in excluded]
             for params, rule, lr, decay, settings in (
-                (matrices, "muon", self.lr, self.weight_decay, self.muon),
-                (rest, self.others, self.others_lr, self.others_weight_decay, self.others_settings),
+                (matrices, "muon", self.lr, self.weight_decay, by_muon),
+                (rest, self.others, self.others_lr, self.others_weight_decay, by_others),
             ):
                 if params:
-                    own = {"params": params, "rule": rule, "name": f"{rule}_{group['name']}"}
-                    rates = {"lr": lr * group["lr"], "weight_decay": decay * group["weight_decay"]}
+                    own = {"params": params, "rule": rule, "name": f"{rule}_{factors['name']}"}
+                    rates = {"lr": lr * factors["lr"], "weight_decay": decay * factors["weight_decay"]}
                     groups.append({**own, **rates, **settings})
         return MuonAndOthers(groups, lr=self.lr)
 

@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from nin_exp.contracts.data import DataSource, LoadedData
-from nin_exp.data.arguments import check_fields
 from nin_exp.data.formats.npz import read_npz
 from nin_exp.data.location import Location
 from nin_exp.data.named import locate_npz
 from nin_exp.data.splits import hashed_test_split
 from nin_exp.data.validate import RawSplit, assemble, check_split
 from nin_exp.errors import DataError
-from nin_exp.ranges import OpenFraction
+from nin_exp.ranges import OpenFraction, check_fields
 
 
 @dataclass(frozen=True, kw_only=True)

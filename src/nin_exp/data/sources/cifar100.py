@@ -11,6 +11,7 @@ import numpy as np
 from nin_exp.contracts.data import LoadedData
 from nin_exp.data.download import RemoteFile
 from nin_exp.data.formats.cifar_layout import CifarLayout
+from nin_exp.data.location import Location
 from nin_exp.data.named import Layout, NamedSource
 from nin_exp.errors import DataError
 
@@ -68,6 +69,11 @@ class CIFAR100(NamedSource):
     @property
     def layout(self) -> Layout:
         return _LAYOUT
+
+    def locate(self, data_dir: Path) -> Location:
+        """Where the data would come from now (see ``Locatable``)."""
+        found = super().locate(data_dir)
+        return found if self.labels == "fine" else replace(found, num_classes=len(COARSE))
 
     def load(self, data_dir: Path) -> LoadedData:
         """Read it; the copies of the data hold the fine labels, from which the coarse ones follow.

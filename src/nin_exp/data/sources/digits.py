@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nin_exp.contracts.data import DataSource, ImageArrays, LoadedData
-from nin_exp.data.arguments import check_fields
 from nin_exp.data.location import Location
 from nin_exp.data.splits import hashed_test_split
 from nin_exp.errors import ConfigError, DataError
+from nin_exp.ranges import check_fields
 
 SIDE = 8
 NUM_CLASSES = 10
@@ -65,6 +65,18 @@ def _read_table() -> npt.NDArray[np.int64]:
     return np.column_stack([found.data, found.target]).astype(np.int64)
 
 
+def locate_digits(side: int) -> Location:
+    """The embedded digits, on images of ``side`` x ``side`` pixels."""
+    is_test = read_digits().is_test
+    return Location(
+        "embedded",
+        num_train=int((~is_test).sum()),
+        num_test=int(is_test.sum()),
+        shape=(side, side, 1),
+        num_classes=NUM_CLASSES,
+    )
+
+
 def refuse_source(source: str | None, name: str) -> None:
     """Raise ConfigError when a path is given for data that are embedded."""
     if source is not None:
@@ -83,8 +95,7 @@ class Digits(DataSource):
 
     def locate(self, data_dir: Path) -> Location:
         """Embedded (see ``Locatable``)."""
-        is_test = read_digits().is_test
-        return Location("embedded", num_train=int((~is_test).sum()), num_test=int(is_test.sum()), shape=(SIDE, SIDE, 1))
+        return locate_digits(SIDE)
 
     def load(self, data_dir: Path) -> LoadedData:
         """Read from the installed package; ``data_dir`` is not used (see ``DataSource``)."""

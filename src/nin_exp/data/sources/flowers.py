@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Literal
 
 from nin_exp.contracts.data import DataSource, LoadedData
-from nin_exp.data.arguments import check_fields
 from nin_exp.data.decode import DecodedFolders, assemble_folders
 from nin_exp.data.download import RemoteFile, extract, fetch, only_one
 from nin_exp.data.formats.npz import read_npz
@@ -16,7 +15,7 @@ from nin_exp.data.named import FOLDER_TEST_FRACTION, locate_npz
 from nin_exp.data.sources.imagefolder import decode_rgb, locate_folders
 from nin_exp.data.validate import assemble
 from nin_exp.errors import DataError
-from nin_exp.ranges import PositiveInt
+from nin_exp.ranges import PositiveInt, check_fields
 
 _ARCHIVE = RemoteFile(
     "flower_photos.tgz",

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from nin_exp.contracts.data import DataSource, LoadedData
-from nin_exp.data.arguments import check_fields
 from nin_exp.data.decode import DecodedFolders, assemble_folders, stored_folders
 from nin_exp.data.folders import scan_folders
 from nin_exp.data.location import Location
-from nin_exp.ranges import OpenFraction, PositiveInt
+from nin_exp.ranges import OpenFraction, PositiveInt, check_fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +54,8 @@ def locate_folders(root: Path, test_fraction: float, image_size: int) -> Locatio
     """
     scan = scan_folders(root, test_fraction)
     shape = (image_size, image_size, 3)
-    return Location("folders", scan.root, (scan.root,), len(scan.train), len(scan.test), shape)
+    counts = len(scan.train), len(scan.test)
+    return Location("folders", scan.root, (scan.root,), *counts, shape, num_classes=len(scan.class_names))
 
 
 def decode_rgb(root: Path, test_fraction: float, image_size: int, data_dir: Path) -> DecodedFolders:

@@ -15,11 +15,10 @@ import numpy.typing as npt
 from PIL import Image
 
 from nin_exp.contracts.data import DataSource, ImageArrays, LoadedData
-from nin_exp.data.arguments import check_fields
 from nin_exp.data.location import Location
-from nin_exp.data.sources.digits import NUM_CLASSES, SIDE, read_digits, refuse_source
+from nin_exp.data.sources.digits import NUM_CLASSES, SIDE, locate_digits, read_digits, refuse_source
 from nin_exp.errors import ConfigError
-from nin_exp.ranges import NonNegativeInt, PositiveInt
+from nin_exp.ranges import NonNegativeInt, PositiveInt, check_fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +45,7 @@ class PlacedDigits(DataSource):
 
     def locate(self, data_dir: Path) -> Location:
         """Embedded (see ``Locatable``)."""
-        is_test = read_digits().is_test
-        shape = (self.canvas, self.canvas, 1)
-        return Location("embedded", num_train=int((~is_test).sum()), num_test=int(is_test.sum()), shape=shape)
+        return locate_digits(self.canvas)
 
     def load(self, data_dir: Path) -> LoadedData:
         """Make the canvases; ``data_dir`` is not used (see ``DataSource``)."""

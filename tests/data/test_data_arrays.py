@@ -245,5 +245,5 @@ def test_arguments_are_checked(common):
         Arrays(**(common | {"source": "a.npz", "test_fraction": 1.0}))
     with pytest.raises(ValueError, match="source must be a string, got null"):
         Arrays(**common, test_fraction=0.5)
-    with pytest.raises(ValueError, match="preprocess must be one of standardize, centered, unit"):
+    with pytest.raises(ValueError, match="preprocess must be one of standardize, centered, signed, unit"):
         Arrays(**(common | {"source": "a.npz", "preprocess": "zca"}), test_fraction=0.5)

@@ -102,11 +102,14 @@ def test_fractions_out_of_range(common, value):
         Digits(**(common | {"train_fraction": value}))
 
 
-def test_other_preprocessing():
-    images = np.zeros((2, 2, 2, 3), dtype=np.uint8)
-    for kind, mean in (("unit", 0.0), ("centered", 0.5)):
-        found = fit_channels(images, kind)
-        assert (found.mean, found.std) == ((mean,) * 3, (1.0,) * 3)
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("unit", [0, 0.2, 1]), ("centered", [-0.5, -0.3, 0.5]), ("signed", [-1, -0.6, 1])]
+)
+def test_fixed_preprocessing(kind, expected):
+    images = np.repeat(np.array([0, 51, 255], dtype=np.uint8), 2).reshape(3, 1, 1, 2)
+    found = fit_channels(images, kind).apply(images)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found.ravel(), np.repeat(expected, 2), atol=1e-6)
 
 
 def test_a_constant_channel_is_not_divided_by_zero():

@@ -21,7 +21,7 @@ from nin_exp.data.preprocess.fitted import WHITENING_FILE, fit, read, save
 from nin_exp.data.preprocess.gcn import GlobalContrast
 from nin_exp.errors import ConfigError, IntegrityError
 
-KINDS = ("standardize", "centered", "unit", "gcn", "gcn_zca", "lcn")
+KINDS = ("standardize", "centered", "signed", "unit", "gcn", "gcn_zca", "lcn")
 SPEC = ImageSpec(3, 5, 4)
 
 

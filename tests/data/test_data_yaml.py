@@ -28,16 +28,11 @@ def read(path: Path):
 
 
 def test_they_were_found():
-    assert {p.stem for p in DATASETS} >= {
-        "digits",
-        "placed_digits",
-        "mnist",
-        "fashion_mnist",
-        "cifar10",
-        "cifar100",
-        "svhn",
-    }
-    assert {p.stem for p in AUGMENTS} >= {"none", "translate", "flip_translate", "cutout"}
+    for group, found in (("dataset", DATASETS), ("augment", AUGMENTS)):
+        assert len(found) == len([path for path in (CONF / group).rglob("*") if path.is_file()]) > 0
+    names = "digits placed_digits mnist fashion_mnist cifar10 cifar100 svhn flowers imagefolder arrays"
+    assert {p.stem for p in DATASETS} >= set(names.split())
+    assert {p.stem for p in AUGMENTS} >= {"none", "translate", "flip_translate", "cutout", "resized_crop"}
 
 
 @pytest.mark.parametrize("path", DATASETS + AUGMENTS, ids=lambda p: f"{p.parent.name}/{p.stem}")
@@ -82,4 +77,4 @@ def test_every_preprocessing_and_fraction_is_a_job_of_its_own():
     composer = Composer(resolve_config_dirs(None), ("nin_exp",))
     settings = [("dataset.preprocess", kind) for kind in typing.get_args(Preprocess)]
     settings += [("dataset.train_fraction", value) for value in ("0.01", "0.05", "0.1")]
-    assert len({job_id(composer.compose([setting])) for setting in settings}) == len(settings) == 9
+    assert len({job_id(composer.compose([setting])) for setting in settings}) == len(settings) == 10

@@ -22,7 +22,7 @@ def digits(preprocess: str) -> Digits:
     )
 
 
-@pytest.mark.parametrize("preprocess", ["standardize", "centered", "unit", "gcn", "gcn_zca", "lcn"])
+@pytest.mark.parametrize("preprocess", ["standardize", "centered", "signed", "unit", "gcn", "gcn_zca", "lcn"])
 def test_input_file_and_back(tmp_path, preprocess) -> None:
     data = prepare(digits(preprocess), tmp_path / "data", 0)
     write_input(tmp_path, data)

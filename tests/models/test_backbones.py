@@ -49,6 +49,9 @@ def test_feature_sizes_of_each_backbone(
     [
         # torchvision's counts
         ("alexnet", {}, "mlp", {}, LARGE, 1000, 61_100_840),
+        ("alexnet", {}, "mlp", {}, LARGE, 5, 57_024_325),
+        # without padding 5x5 places are left of 6x6
+        ("alexnet", {"stem": "imagenet_unpadded"}, "mlp", {}, LARGE, 1000, 61_100_840 - 256 * 11 * 4096),
         ("vgg11", {}, "mlp", {}, LARGE, 1000, 132_863_336),
         ("vgg13", {}, "mlp", {}, LARGE, 1000, 133_047_848),
         ("vgg16", {}, "mlp", {}, LARGE, 1000, 138_357_544),
@@ -75,6 +78,7 @@ def test_feature_sizes_of_each_backbone(
         ("nin_imagenet", {}, "gap", {}, LARGE, 1000, 7_439_608),
         ("nin_imagenet", {}, "fc", {}, LARGE, 5, 1_997_953 + 905),
         ("nin_imagenet", {}, "mlp", {}, LARGE, 5, 75_409_605),
+        ("nin_imagenet", {}, "mlp", {}, LARGE, 10, 75_430_090),
         ("nin_imagenet", {"paddings": [0, 2, 1]}, "gap", {}, GRAY, 10, 1_992_166),
         ("nin_imagenet", {"paddings": [0, 2, 1]}, "fc", {}, GRAY, 10, 1_992_166 + 2_510),
         ("nin_imagenet", {"paddings": [0, 2, 1]}, "mlp", {}, GRAY, 10, 58_105_354),

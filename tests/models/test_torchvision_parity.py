@@ -62,7 +62,9 @@ GOOGLENET = (
     [
         ("alexnet", {}, ("features",), 127),
         ("vgg11", {}, ("features",), 65),
+        ("vgg13", {}, ("features",), 33),
         ("vgg16", {}, ("features",), 40),
+        ("vgg19", {}, ("features",), 32),
         ("resnet18", {}, RESNET, 97),
         ("resnet34", {}, RESNET, 64),
         ("googlenet", {"wide_kernel": 3, "last_pool_kernel": 2}, GOOGLENET, 97),
@@ -83,6 +85,27 @@ def test_features_are_torchvisions(
         expected, ours = features(images(side)), backbone.eval()(images(side))
     assert expected.std() > 1e-3
     torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_vgg_with_batch_norm_is_torchvisions_without_the_useless_biases(choose: Callable[..., Backbone]) -> None:
+    """A bias before batch norm moves its mean, and nothing else."""
+    from torchvision import models
+
+    with torch.device("meta"):
+        reference = models.vgg11_bn(weights=None)
+    features = varied(reference.features.to_empty(device="cpu"))
+    backbone = choose("backbone", "vgg11_bn", ImageSpec(3, 64, 64))
+    theirs = [layer for layer in features if isinstance(layer, (nn.Conv2d, nn.BatchNorm2d))]
+    ours = [layer for layer in backbone.modules() if isinstance(layer, (nn.Conv2d, nn.BatchNorm2d))]
+    with torch.no_grad():
+        for conv, norm, our_conv, our_norm in zip(theirs[::2], theirs[1::2], ours[::2], ours[1::2], strict=True):
+            conv.bias.normal_(0, 0.1, generator=torch.Generator().manual_seed(2))
+            our_conv.weight.copy_(conv.weight)
+            our_norm.load_state_dict(norm.state_dict())
+            our_norm.running_mean.sub_(conv.bias)
+        expected, found = features(images(64)), backbone.eval()(images(64))
+    assert expected.std() > 1e-3
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_alexnet_with_the_mlp_head_is_torchvisions_net(choose: Callable[..., Any]) -> None:

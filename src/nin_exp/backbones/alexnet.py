@@ -16,7 +16,7 @@ from nin_exp.layers.widths import scaled_width
 from nin_exp.ranges import PositiveFloat, PositiveInt, validated
 
 # kernel, stride, padding of the first convolution
-_STEMS = {"imagenet": (11, 4, 2), "small": (5, 1, 2)}
+_STEMS = {"imagenet": (11, 4, 2), "imagenet_unpadded": (11, 4, 0), "small": (5, 1, 2)}
 
 
 class AlexNet(ChainBackbone):
@@ -24,7 +24,8 @@ class AlexNet(ChainBackbone):
 
     Args:
         in_spec: shape of one image.
-        stem: the first convolution: 11x11 with step 4 (``imagenet``) or 5x5 with step 1 (``small``).
+        stem: the first convolution: 11x11 with step 4 and two pixels of padding (``imagenet``) or none
+            (``imagenet_unpadded``: 3x224x224 to 256x5x5), or 5x5 with step 1 (``small``).
         widths: channels of the five convolutions.
         width: factor on all widths.
 
@@ -37,7 +38,7 @@ class AlexNet(ChainBackbone):
         self,
         in_spec: ImageSpec,
         *,
-        stem: Literal["imagenet", "small"],
+        stem: Literal["imagenet", "imagenet_unpadded", "small"],
         widths: list[PositiveInt],
         width: PositiveFloat,
     ) -> None:

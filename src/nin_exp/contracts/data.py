@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from nin_exp.ranges import NonNegativeInt, OpenFraction, PositiveInt, Range  # noqa: F401  (read from the signature)
 
-Preprocess = Literal["standardize", "centered", "unit", "gcn", "gcn_zca", "lcn"]
+Preprocess = Literal["standardize", "centered", "signed", "unit", "gcn", "gcn_zca", "lcn"]
 PositiveFraction = Annotated[float, Range(gt=0, le=1)]
 
 
@@ -91,8 +91,9 @@ class DataSource(ABC):
         image_size: resize to this height and width in pixels; None keeps the native size.
         val_fraction: the part of the training images that becomes validation.
         preprocess: ``standardize`` by the training split's mean and deviation of each channel,
-            ``centered`` (/255 - 0.5) or ``unit`` (/255); ``gcn`` global contrast normalisation, ``gcn_zca`` with ZCA
-            whitening after it, ``lcn`` local contrast normalisation (see ``nin_exp.data.preprocess``).
+            ``centered`` (/255 - 0.5), ``signed`` (/127.5 - 1) or ``unit`` (/255); ``gcn`` global contrast
+            normalisation, ``gcn_zca`` with ZCA whitening after it, ``lcn`` local contrast normalisation (see
+            ``nin_exp.data.preprocess``).
         train_fraction: use only this part of the training images, in (0, 1] (stratified, after validation is cut).
             A smaller part is a part of every larger one.
         train_limit: as ``train_fraction``, but their number; None for all. With both, the smaller subset.

@@ -1,4 +1,4 @@
-"""Normalisation of each channel by fixed numbers: standardisation, /255 - 0.5, /255."""
+"""Normalisation of each channel by fixed numbers: standardisation, /255 - 0.5, /127.5 - 1, /255."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from nin_exp.contracts.data import Preprocessing
 
-ChannelKind = Literal["standardize", "centered", "unit"]
+ChannelKind = Literal["standardize", "centered", "signed", "unit"]
+_FIXED = {"centered": (0.5, 1.0), "signed": (0.5, 0.5), "unit": (0.0, 1.0)}  # mean and deviation of image / 255
 _CHUNK = 1024
 
 
@@ -60,10 +61,9 @@ def fit_channels(images: npt.NDArray[np.uint8], kind: ChannelKind) -> ChannelNor
         images: uint8 ``(N, H, W, C)``.
     """
     channels = images.shape[3]
-    if kind == "unit":
-        return ChannelNormalization(kind, (0.0,) * channels, (1.0,) * channels)
-    if kind == "centered":
-        return ChannelNormalization(kind, (0.5,) * channels, (1.0,) * channels)
+    if kind in _FIXED:
+        mean, deviation = _FIXED[kind]
+        return ChannelNormalization(kind, (mean,) * channels, (deviation,) * channels)
     counts = np.zeros((channels, 256), dtype=np.int64)
     for start in range(0, len(images), _CHUNK):
         for channel in range(channels):

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from nin_exp.contracts.data import ImageSpec, Preprocess, Preprocessing
-from nin_exp.data.preprocess.channels import ChannelNormalization, fit_channels
+from nin_exp.data.preprocess.channels import ChannelKind, ChannelNormalization, fit_channels
 from nin_exp.data.preprocess.gcn import PAPER_MIN_DIVISOR, PAPER_SCALE, GlobalContrast
 from nin_exp.data.preprocess.lcn import PAPER_SIGMA, PAPER_THRESHOLD, PAPER_WINDOW, LocalContrast
 from nin_exp.data.preprocess.whitening_file import (
@@ -95,7 +95,7 @@ def read(settings: Mapping[str, Any], run_dir: Path, spec: ImageSpec) -> Preproc
         KeyError, TypeError, ValueError: ``settings`` is damaged.
     """
     kind = settings["kind"]
-    if kind in ("standardize", "centered", "unit"):
+    if kind in get_args(ChannelKind):
         mean, std = (tuple(map(float, settings[name])) for name in ("mean", "std"))
         return ChannelNormalization(kind, mean, std)
     if kind == "lcn":

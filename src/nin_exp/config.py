@@ -1,7 +1,8 @@
-"""The fixed part of a configuration: its fields with their types, ranges and cross-field rules.
+"""The fixed part of a configuration: its fields with their types and ranges.
 
-The defaults stand in ``conf/``. The open parts (data set, backbone, head, optimizer, schedule, augmentation,
-loggers) stay mappings here; ``compose`` checks them against the signature of the class they name.
+The defaults stand in ``conf/``, the rules between fields in ``compose.rules``. The open parts (data set, backbone,
+head, optimizer, schedule, augmentation, loggers) stay mappings here; ``compose`` checks them against the signature of
+the class they name.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from nin_exp.ranges import (
 Node = dict[str, Any]
 """An open part: ``_target_`` and its arguments."""
 
+SeedCount = Annotated[int, Range(ge=1, le=10_000)]
+
 OPEN_GROUPS = ("dataset", "backbone", "head", "optimizer", "schedule", "augment")
 """Open parts that decide what is trained; ``executor`` is open as well, and decides where."""
 
@@ -39,7 +42,7 @@ class TrainerConfig:
     eval_batch_size: PositiveInt
     precision: Literal["32", "bf16-mixed", "16-mixed"]
     channels_last: bool
-    threads: PositiveInt | None
+    threads: Annotated[int, Range(ge=1, le=1024)] | None
     select: Literal["best", "last"]
     patience: PositiveInt | None
     label_smoothing: DropRate
@@ -149,7 +152,7 @@ class ExperimentConfig:
     runs_dir: str
     data_dir: str | None
     seed: NonNegativeInt
-    seeds: PositiveInt | list[NonNegativeInt] | None
+    seeds: SeedCount | list[NonNegativeInt] | None
     split_seed: NonNegativeInt
     init_seed: NonNegativeInt
     order_seed: NonNegativeInt
@@ -205,108 +208,3 @@ VOLATILE_KEYS = (
     "choices",
 )
 VOLATILE_TRAINER_KEYS = ("threads",)
-
-
-def rule_violations(config: ExperimentConfig) -> list[str]:
-    """List what is wrong between fields, each as one sentence with the remedy."""
-    problems = []
-    trainer = config.trainer
-    if trainer.precision == "16-mixed" and trainer.accelerator == "cpu":
-        problems.append("trainer.precision=16-mixed needs a GPU, got trainer.accelerator=cpu; use precision=32")
-    if trainer.accumulate > trainer.batch_size:
-        problems.append(
-            f"trainer.accumulate must be at most trainer.batch_size ({trainer.batch_size}), got {trainer.accumulate}; "
-            "it splits each batch"
-        )
-    if trainer.limit_batches is not None and trainer.overfit_batches is not None:
-        problems.append(
-            "trainer.limit_batches must be null with trainer.overfit_batches, "
-            f"got {trainer.limit_batches} and {trainer.overfit_batches}; set one of them"
-        )
-    if config.study is not None and not _is_folder_name(config.study):
-        problems.append(
-            "study must be a plain folder name of at most 120 bytes (no /, no leading dot or dash), "
-            f"got '{config.study}'"
-        )
-    if not config.compare.metric.startswith(("test/", "val/")):
-        problems.append(f"compare.metric must name a split, such as test/acc, got '{config.compare.metric}'")
-    if isinstance(config.seeds, list) and len(set(config.seeds)) != len(config.seeds):
-        problems.append(f"seeds must differ from each other, got {config.seeds}")
-    if isinstance(config.seeds, list) and not config.seeds:
-        problems.append("seeds must hold at least one seed, got []")
-    problems += _devices_violations(config) if trainer.devices > 1 else []
-    problems += _published_violations(config.published)
-    return problems + (_numpy_violations(config) if config.engine == "numpy" else [])
-
-
-def _published_violations(published: dict[str, Any] | None) -> list[str]:
-    if published is None:
-        return []
-    names = ("metric", "value", "source")
-    if set(published) != set(names):
-        return [f"published must have the keys {', '.join(names)}, got {', '.join(map(str, published))}; or null"]
-    value = published["value"]
-    values = list(value.values()) if isinstance(value, dict) else [value]
-    problems = []
-    if not values or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
-        problems.append(f"published.value must be a number, or one for each arm, got {value!r}")
-    metric = published["metric"]
-    if not isinstance(metric, str) or not metric.startswith(("test/", "val/")):
-        problems.append(f"published.metric must name a split, such as test/acc, got {metric!r}")
-    elif metric.endswith("/acc") and not problems and not all(0 <= v <= 1 for v in values):
-        problems.append(f"published.value must be an accuracy in [0, 1], got {value!r}; divide percents by 100")
-    if not isinstance(published["source"], str):
-        problems.append(f"published.source must be a string, got {published['source']!r}")
-    return problems
-
-
-def _devices_violations(config: ExperimentConfig) -> list[str]:
-    """What several devices in one job cannot do; docs/distributed.md."""
-    trainer = config.trainer
-    several = f"with trainer.devices={trainer.devices}"
-    problems = []
-    if config.engine == "numpy":
-        problems.append(f"engine must be torch {several}, got numpy; use trainer.devices=1")
-    if trainer.compile:
-        problems.append(f"trainer.compile must be false {several}, got true; use one of the two")
-    if trainer.batch_size < trainer.devices:
-        problems.append(
-            f"trainer.batch_size must be at least trainer.devices ({trainer.devices}), got {trainer.batch_size}; "
-            "it is the global batch, of which each device gets a part"
-        )
-    return problems
-
-
-def _numpy_violations(config: ExperimentConfig) -> list[str]:
-    """What engine=numpy cannot do; layers are known when a network is built."""
-    trainer = config.trainer
-    settings = [
-        ("precision", "32", trainer.precision, trainer.precision == "32"),
-        ("accumulate", "1", trainer.accumulate, trainer.accumulate == 1),
-        ("ema_decay", "null", trainer.ema_decay, trainer.ema_decay is None),
-        ("compile", "false", "true", not trainer.compile),
-        ("profile", "false", "true", not trainer.profile),
-    ]
-    problems = [
-        f"trainer.{key} must be {only} with engine=numpy, got {value}; set it so, or use engine=torch"
-        for key, only, value, holds in settings
-        if not holds
-    ]
-    if trainer.accelerator == "gpu":
-        problems.append("trainer.accelerator must be auto or cpu with engine=numpy, got gpu; NumPy computes on the CPU")
-    if config.optimizer["_target_"] in ("nin_exp.optim.muon.Muon", "nin_exp.optim.rmsprop.RMSprop"):
-        name = config.choices.get("optimizer", config.optimizer["_target_"])
-        problems.append(f"optimizer must be sgd, adam or adamw with engine=numpy, got {name}; choose one of them")
-    if config.backbone["_target_"] == "nin_exp.backbones.timm.Timm":
-        problems.append(
-            "backbone must be one of nin-exp's own with engine=numpy, got timm; choose another, or use engine=torch"
-        )
-    return problems
-
-
-def _is_folder_name(name: str) -> bool:
-    plain = all(c.isprintable() and c not in '/\\:*?"<>|' for c in name)
-    return bool(name) and plain and name[0] not in ".-" and len(name.encode()) <= 120 and name == name.strip()
-
-
-__all__ = ["OPEN_GROUPS", "ExperimentConfig", "Node", "rule_violations"]

@@ -6,6 +6,7 @@ Every message is one line: the key or file, the rule, the value, the remedy.
 from __future__ import annotations
 
 import difflib
+import textwrap
 from collections.abc import Iterable
 
 EXIT_DONE = 0
@@ -23,9 +24,17 @@ class NinExpError(Exception):
 
 
 class ConfigError(NinExpError):
-    """Configuration or usage is wrong; nothing was started."""
+    """Configuration or usage is wrong; nothing was started.
+
+    Args:
+        problems: all that was found, each a sentence; the message holds every one of them, once.
+    """
 
     exit_code = 2
+
+    def __init__(self, *problems: str) -> None:
+        self.problems = tuple(dict.fromkeys(problems))
+        super().__init__("; ".join(self.problems))
 
 
 class DataError(NinExpError):
@@ -90,6 +99,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
         matches = [last[m] for m in difflib.get_close_matches(name.rsplit(".", 1)[-1], list(last), n=1, cutoff=0.75)]
     if matches:
         return f" Did you mean '{matches[0]}'?"
-    if len(names) > 24:
+    if len(names) not in range(1, 41):
         return ""
-    return f" Known: {', '.join(names)}." if names else ""
+    listed = f"{', '.join(names)}."
+    return f" Known: {textwrap.shorten(listed, width=200, placeholder=' …')}"

@@ -31,7 +31,7 @@ class Range:
     def contains(self, value: float) -> bool:
         """Whether a finite value lies inside."""
         return (
-            math.isfinite(value)
+            (isinstance(value, int) or math.isfinite(value))  # isfinite cannot take integers above 1e308
             and (self.ge is None or value >= self.ge)
             and (self.gt is None or value > self.gt)
             and (self.le is None or value <= self.le)
@@ -82,48 +82,74 @@ def check(key: str, value: object, annotation: Any) -> list[str]:
                 problems.append(f"{key} must lie in {rule}, got {_show(value)}")
         return problems
     if origin in (typing.Union, types.UnionType):
-        if value is None and type(None) in arguments:
-            return []
-        attempts = [check(key, value, a) for a in arguments if a is not type(None)]
-        return [] if any(not a for a in attempts) else min(attempts, key=len)
+        return _check_union(key, value, arguments)
     if origin is Literal:
-        choices = ", ".join(str(a) for a in arguments)
         # `True == 1`: compare the types as well
         fits = any(value == a and type(value) is type(a) for a in arguments)
-        return [] if fits else [f"{key} must be one of {choices}, got {_show(value)}"]
+        return [] if fits else [f"{key} must be {_words(annotation)}, got {_show(value)}"]
     if origin in (list, tuple):
         if not isinstance(value, (list, tuple)):
-            return [f"{key} must be a list, got {_show(value)}"]
+            return _check_plain(key, value, list)
         return (
             [p for i, item in enumerate(value) for p in check(f"{key}[{i}]", item, arguments[0])] if arguments else []
         )
     if origin is dict:
         if not isinstance(value, dict):
-            return [f"{key} must be a mapping, got {_show(value)}"]
+            return _check_plain(key, value, dict)
         return [p for k, item in value.items() for p in check(f"{key}.{k}", item, arguments[1])]
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return [f"{key} must fit into 64 bits, got {_show(value)}"]
     return _check_plain(key, value, annotation)
 
 
+_WORDS = {
+    bool: "true or false",
+    int: "an integer",
+    float: "a number",
+    str: "a string",
+    list: "a list",
+    dict: "a mapping",
+    type(None): "null",
+}
+
+
+def _words(annotation: Any) -> str:
+    """What a value must be, without its ranges and contents."""
+    if get_origin(annotation) is Literal:
+        return f"one of {', '.join(map(str, get_args(annotation)))}"
+    return _WORDS.get(_kind(annotation), str(annotation))
+
+
+def _kind(annotation: Any) -> Any:
+    """The plain type behind an annotation."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _kind(get_args(annotation)[0])
+    return list if origin is tuple else origin or annotation
+
+
+def _is_kind(value: object, kind: Any) -> bool:
+    if kind in (int, float):  # an integer is a number, true is not one
+        return isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
+    if kind is list:
+        return isinstance(value, (list, tuple))
+    return isinstance(value, kind) if kind in _WORDS else True
+
+
+def _check_union(key: str, value: object, alternatives: tuple[Any, ...]) -> list[str]:
+    """The problem with the alternative of the value's own kind; without one, all that it may be."""
+    attempts = [(a, check(key, value, a)) for a in alternatives]
+    if any(not problems for _, problems in attempts):
+        return []
+    own = [problems for a, problems in attempts if _kind(a) in _WORDS and _is_kind(value, _kind(a))]
+    if own:
+        return own[0]
+    words = " or ".join(dict.fromkeys(_words(a) for a in alternatives))
+    return [f"{key} must be {words}, got {_show(value)}"]
+
+
 def _check_plain(key: str, value: object, annotation: Any) -> list[str]:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    fits = {
-        bool: isinstance(value, bool),
-        int: is_number and isinstance(value, int),
-        float: is_number,
-        str: isinstance(value, str),
-        list: isinstance(value, list),
-        dict: isinstance(value, dict),
-        type(None): value is None,
-    }.get(annotation, True)
-    words = {
-        bool: "true or false",
-        int: "an integer",
-        float: "a number",
-        str: "a string",
-        list: "a list",
-        dict: "a mapping",
-    }
-    return [] if fits else [f"{key} must be {words.get(annotation, annotation)}, got {_show(value)}"]
+    return [] if _is_kind(value, annotation) else [f"{key} must be {_words(annotation)}, got {_show(value)}"]
 
 
 def _show(value: object) -> str:

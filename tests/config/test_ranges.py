@@ -50,7 +50,13 @@ def test_what_fits(value: object, annotation: Any) -> None:
         ([1, 0], list[PositiveInt], "key[1] must lie in [1, inf), got 0"),
         (3, list[int], "key must be a list, got 3"),
         ({"x": "y"}, dict[str, int], "key.x must be an integer, got 'y'"),
-        ("x", PositiveInt | None, "key must be an integer, got 'x'"),
+        ("x", PositiveInt | None, "key must be an integer or null, got 'x'"),
+        (0, PositiveInt | list[int] | None, "key must lie in [1, inf), got 0"),
+        ([0.5], PositiveInt | list[int] | None, "key[0] must be an integer, got 0.5"),
+        (0.5, PositiveInt | list[int] | None, "key must be an integer or a list or null, got 0.5"),
+        (True, PositiveInt | Literal["all"], "key must be an integer or one of all, got True"),
+        (2**63, PositiveInt, f"key must fit into 64 bits, got {2**63}"),
+        (10**400, PositiveFloat, f"key must fit into 64 bits, got {10**400}"),
     ],
 )
 def test_what_does_not_fit(value: object, annotation: Any, message: str) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 from nin_exp.compose.composer import Assignment, Composer
 from nin_exp.compose.groups import resolve_config_dirs
-from nin_exp.compose.overrides import parse_overrides
 from nin_exp.config import ExperimentConfig
 from nin_exp.errors import ConfigError
 
@@ -64,7 +63,7 @@ def _compose(composer: Composer, overrides: Sequence[str]) -> ExperimentConfig:
 
 
 def _assignments(composer: Composer, overrides: Sequence[str]) -> list[Assignment]:
-    settings = parse_overrides(overrides, composer.groups)
+    settings = composer.settings(overrides)
     swept = [str(setting) for setting in settings if setting.swept]
     if swept:
         raise ConfigError(f"{swept[0]} is a list of runs; a configuration is of one, nin_exp.compare takes lists")

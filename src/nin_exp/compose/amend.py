@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from nin_exp.compose.bounded_yaml import read_bounded
 from nin_exp.compose.composer import Composer
 from nin_exp.compose.overrides import Setting
 from nin_exp.config import OPEN_GROUPS
@@ -19,7 +20,6 @@ from nin_exp.records.redact import REDACTED
 
 _PARTS = (*OPEN_GROUPS, "trainer", "executor", "sweep")
 _DERIVED_SEEDS = ("split_seed", "init_seed", "order_seed", "augment_seed")
-_LARGEST_BYTES = 1_000_000
 
 
 def read_resolved(path: Path) -> dict[str, Any]:
@@ -29,10 +29,8 @@ def read_resolved(path: Path) -> dict[str, Any]:
         IntegrityError: it is missing, or no configuration.
     """
     try:
-        if path.stat().st_size > _LARGEST_BYTES:
-            raise IntegrityError(f"{path} must be a run's configuration of at most 1 MB; train the run again")
-        values = OmegaConf.to_container(OmegaConf.create(path.read_text(encoding="utf-8")), resolve=False)
-    except (OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException, RecursionError) as error:
+        values = OmegaConf.to_container(OmegaConf.create(read_bounded(path)), resolve=False)
+    except (ConfigError, OSError, UnicodeDecodeError, YAMLError, OmegaConfBaseException, RecursionError) as error:
         raise IntegrityError(
             f"{path} must be a run's configuration, but cannot be read; train the run again"
         ) from error

@@ -6,8 +6,9 @@ import typing
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from nin_exp.compose.rules import rule_violations
 from nin_exp.compose.signature import check_allowed, read_signature
-from nin_exp.config import OPEN_GROUPS, ExperimentConfig, rule_violations
+from nin_exp.config import OPEN_GROUPS, ExperimentConfig
 from nin_exp.errors import ConfigError, nearest
 from nin_exp.ranges import check
 
@@ -29,11 +30,13 @@ def checked_config(values: dict[str, Any], allowed_packages: tuple[str, ...] = T
             problems += _check_node(group, values[group], allowed_packages)
     for name, node in (values.get("logger") or {}).items():
         problems += _check_node(f"logger.{name}", node, allowed_packages)
-    if not problems:
+    try:
         config = ExperimentConfig.from_dict(values)
-        problems = rule_violations(config)
+    except (KeyError, TypeError):  # sections are missing, which the fields' own problems say
+        raise ConfigError(*problems) from None
+    problems += rule_violations(config, may_be_wrong=bool(problems))
     if problems:
-        raise ConfigError("; ".join(dict.fromkeys(problems)))
+        raise ConfigError(*problems)
     return config
 
 

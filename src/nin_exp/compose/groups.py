@@ -20,6 +20,13 @@ NOT_GROUPS = ("wandb",)
 """Folders of ``conf`` with files for other programs."""
 
 
+PRESET_GROUPS = ("experiment", "debug")
+"""Groups of which nothing need be chosen; their options set keys of the whole configuration."""
+
+JOINED_GROUPS = ("logger", *PRESET_GROUPS)
+"""Groups of which several options can be chosen at once: ``logger=[wandb,tensorboard]``."""
+
+
 @lru_cache(maxsize=8)
 def list_groups(config_dirs: tuple[Path, ...]) -> dict[str, tuple[str, ...]]:
     """Map each group to its options, such as ``{"head": ("fc", "gap"), "experiment": ("paper/cifar10",)}``."""
@@ -45,13 +52,18 @@ def resolve_config_dirs(extra: str | None) -> tuple[Path, ...]:
     if extra is None:
         return (shipped,)
     folder = Path(extra).expanduser().resolve()
-    if not folder.is_dir():
+    if not extra or not folder.is_dir():
         raise ConfigError(f"--config-dir must be an existing folder, got '{extra}'")
     return (shipped, folder)
 
 
-def check_option(group: str, option: str, groups: dict[str, tuple[str, ...]]) -> str | None:
-    """What is wrong with choosing this option, or None."""
-    if option in groups[group]:
-        return None
-    return f"{group}={option} is not an option of {group}.{nearest(option, groups[group])}"
+def check_choice(group: str, value: object, groups: dict[str, tuple[str, ...]]) -> str | None:
+    """What is wrong with choosing this option (of some groups: these options), or None."""
+    if isinstance(value, list) and group not in JOINED_GROUPS:
+        listed = ",".join(map(str, value))
+        return f"{group} takes one option, got [{listed}]; a list of runs has no brackets: {group}={listed}"
+    for option in value if isinstance(value, list) else [value]:
+        name = "null" if option is None else str(option)
+        if name not in groups[group] and not (option is None and group in PRESET_GROUPS):
+            return f"{group}={name} is not an option of {group}.{nearest(name, groups[group])}"
+    return None

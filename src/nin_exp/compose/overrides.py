@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, RangeSweep
+from hydra.core.override_parser.types import (
+    ChoiceSweep,
+    Glob,
+    IntervalSweep,
+    Override,
+    Quote,
+    QuotedString,
+    RangeSweep,
+)
 from hydra.errors import HydraException
 
-from nin_exp.errors import ConfigError
+from nin_exp.compose.groups import JOINED_GROUPS
+from nin_exp.config import VOLATILE_KEYS, VOLATILE_TRAINER_KEYS
+from nin_exp.errors import ConfigError, nearest
+
+_MOST_VALUES = 10_000
+_MOST_SEARCHED = 1_000_000
+_SHORT_KEYS = {"evaluation": "evaluation.level"}
 
 
 @dataclass(frozen=True)
@@ -54,30 +69,48 @@ def parse_overrides(texts: Iterable[str], groups: dict[str, tuple[str, ...]], *,
     Raises:
         ConfigError: with every override that cannot be read.
     """
+    settings, problems = parse_each(texts, groups, search=search)
+    if problems:
+        raise ConfigError(*problems)
+    return settings
+
+
+def parse_each(
+    texts: Iterable[str], groups: dict[str, tuple[str, ...]], *, search: bool = False
+) -> tuple[list[Setting], list[str]]:
+    """``parse_overrides``, returning what could be read and what is wrong with the others."""
     parser = OverridesParser.create()
     settings: dict[str, Setting] = {}
     problems = []
     for text in texts:
         try:
-            if text.startswith("~"):
-                raise ConfigError(f"'{text}' would delete a key, and every key is needed; set it to another value")
-            override = parser.parse_override(_quoted_conditions(text))
+            override = _parse(text, parser, groups)
             setting = _to_setting(override, text, groups, search=search)
-        except (HydraException, ConfigError) as error:
-            problems.append(_explain(text, str(error)))
+        except ConfigError as error:
+            problems.append(str(error))
             continue
         settings.pop(setting.key, None)
         settings[setting.key] = setting
-    if problems:
-        raise ConfigError("; ".join(problems))
-    return list(settings.values())
+    return list(settings.values()), problems
 
 
-def _explain(text: str, message: str) -> str:
-    if "=" not in text and not text.startswith("~"):
-        return f"'{text}' must have the form key=value"
-    first = message.splitlines()[0]
-    return first if text in first else f"'{text}' cannot be read: {first}"
+def _parse(text: str, parser: OverridesParser, groups: dict[str, tuple[str, ...]]) -> Override:
+    key, equals, value = text.partition("=")
+    if text.startswith("~"):
+        hint = "" if key[1:].partition(".")[0] in groups else nearest(key[1:], groups)
+        raise ConfigError(f"'{text}' would delete a key, and every key is needed; set it to another value.{hint}")
+    if not equals or not key.lstrip("+"):
+        raise ConfigError(f"'{text}' must have the form key=value")
+    if "@" in key:
+        raise ConfigError(f"'{text}' puts an option in another place, and each has its own; write {key.split('@')[0]}=")
+    try:
+        return parser.parse_override(_quoted_conditions(text))
+    except HydraException:
+        pass
+    try:  # what Hydra's grammar has no place for, such as `é` or `(1)` in a path, is plain text
+        return parser.parse_override(f"{key}={QuotedString(value, Quote.single).with_quotes()}")
+    except HydraException:
+        raise ConfigError(f"'{key}' is not a key.{nearest(key, groups)}") from None
 
 
 def _quoted_conditions(text: str) -> str:
@@ -89,11 +122,15 @@ def _quoted_conditions(text: str) -> str:
 
 
 def _to_setting(override: Override, text: str, groups: dict[str, tuple[str, ...]], *, search: bool) -> Setting:
-    key = override.get_key_element().lstrip("+~").split("@")[0]
+    key = override.get_key_element().lstrip("+")
+    key = _SHORT_KEYS.get(key, key)
     if key.split(".")[0] == "hydra":
         raise ConfigError(
             f"'{text}' sets Hydra itself, which only composes here; study= and runs_dir= say where runs go"
         )
+    if override.is_sweep_override() and not _may_be_list(key):
+        several = f"; several at once: {key}=[{text.partition('=')[2]}]" if key in JOINED_GROUPS else ""
+        raise ConfigError(f"'{text}' must be one value, for it does not change what a job gives{several}")
     if not override.is_sweep_override():
         return Setting(key, (str(override.get_value_element_as_str()),), swept=False)
     value: object = override.value()
@@ -105,21 +142,39 @@ def _to_setting(override: Override, text: str, groups: dict[str, tuple[str, ...]
         ends = (_number(interval.low, interval), _number(interval.high, interval))
         return Setting(key, ends, swept=True, interval=interval, text=text)
     if isinstance(value, ChoiceSweep | RangeSweep):
-        try:
-            return Setting(key, tuple(override.sweep_string_iterator()), swept=True)
-        except (HydraException, ValueError, TypeError) as error:
-            raise ConfigError(f"'{text}' cannot be expanded: {error}") from error
+        return Setting(key, _listed(override, text), swept=True)
     raise ConfigError(
         f"'{text}' is a range to search in; it belongs to `nin-exp tune`, give values here: a,b,c or range(…)"
     )
 
 
+def _may_be_list(key: str) -> bool:
+    part, _, name = key.partition(".")
+    is_volatile = part in VOLATILE_KEYS or (part == "trainer" and name in VOLATILE_TRAINER_KEYS)
+    return key in ("seeds", "sweep", "compare.by") or not is_volatile
+
+
+def _listed(override: Override, text: str) -> tuple[str, ...]:
+    try:
+        values = tuple(itertools.islice(override.sweep_string_iterator(), _MOST_VALUES + 1))
+    except (HydraException, ValueError, TypeError) as error:
+        raise ConfigError(f"'{text}' cannot be expanded: {error}") from error
+    if not values:
+        raise ConfigError(f"'{text}' holds no value; give some")
+    twice = next((v for i, v in enumerate(values) if v in values[:i]), None)
+    if twice is not None:
+        raise ConfigError(f"'{text}' holds {twice} twice; take one out")
+    if len(values) > _MOST_VALUES:
+        raise ConfigError(f"'{text}' must hold at most {_MOST_VALUES:,} values; take a larger step")
+    return values
+
+
 def _interval(sweep: IntervalSweep | RangeSweep, text: str) -> Interval:
     is_log = "log" in sweep.tags
     if isinstance(sweep, RangeSweep):
-        values = list(sweep.range())
-        if not values:
-            raise ConfigError(f"'{text}' holds no value")
+        values = list(itertools.islice(sweep.range(), _MOST_SEARCHED + 1))
+        if len(values) not in range(1, _MOST_SEARCHED + 1):
+            raise ConfigError(f"'{text}' must hold 1 to {_MOST_SEARCHED:,} values; search interval(a,b) for more")
         numbers = (values[0], values[-1])
         step: float | None = abs(sweep.step)
     else:

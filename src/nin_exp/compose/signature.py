@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +18,7 @@ from nin_exp import ranges
 from nin_exp.errors import ConfigError, RefusedError, nearest
 
 # Supplied when a network or an executor is built, never by a configuration.
-BUILD_TIME = {"self", "in_spec", "num_classes", "class_map_block", "num_jobs", "use_gpus"}
+BUILD_TIME = {"self", "in_spec", "num_classes", "class_map_block", "demand"}
 _KNOWN: dict[str, Any] = {
     **{t.__name__: t for t in (int, float, str, bool, list, tuple, dict)},
     **{n: getattr(ranges, n) for n in dir(ranges) if n[0].isupper()},
@@ -50,6 +51,19 @@ def source_file(module: str, allowed_packages: tuple[str, ...] = ("nin_exp",)) -
         if candidate.is_file():
             return candidate
     raise ConfigError(f"_target_ names the module '{module}', which does not exist")
+
+
+def check_package(name: str) -> None:
+    """Hold what ``--allow-package`` names against what may be trusted.
+
+    Raises:
+        ConfigError: it is no top-level package's name.
+        RefusedError: it comes with Python: ``os.system`` is nobody's head.
+    """
+    if not name.isidentifier():
+        raise ConfigError(f"--allow-package must be the name of a top-level package, got '{name}'; without dots")
+    if name in sys.stdlib_module_names:
+        raise RefusedError(f"--allow-package must be a package of your own, got '{name}', which comes with Python")
 
 
 def check_allowed(target: object, key: str, allowed_packages: tuple[str, ...]) -> str:
@@ -141,6 +155,3 @@ def _evaluate(annotation: ast.expr | None, tree: ast.Module) -> Any:
 @lru_cache(maxsize=256)
 def _parse(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-
-
-__all__ = ["check_allowed", "read_signature", "source_file"]

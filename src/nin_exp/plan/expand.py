@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from nin_exp.compose.composer import Assignment, Composer
-from nin_exp.compose.overrides import Setting, parse_overrides
+from nin_exp.compose.overrides import Setting
 from nin_exp.config import ExperimentConfig
-from nin_exp.errors import ConfigError, nearest
+from nin_exp.errors import ConfigError
 from nin_exp.plan.axes import SEED_KEYS, Axis, Exclusions, cross, make_axes, unpaired_notes
 from nin_exp.plan.jobs import Cell, Plan, finish_plan, label, make_comparison, plain, study_name
 
@@ -19,11 +19,15 @@ def plan_single(composer: Composer, texts: Iterable[str], command: str) -> Plan:
     Raises:
         ConfigError: the configuration is wrong, or an override is a list.
     """
-    settings = parse_overrides(texts, composer.groups)
+    settings = composer.settings(texts)
     swept = [str(s) for s in settings if s.swept or s.key.split(".")[0] == "sweep"]
     if swept:
         raise ConfigError(f"{swept[0]} is a list of runs; add -m for a grid, or use `nin-exp compare`")
-    return finish_plan(composer, "train", command, [Cell(single(settings))], lambda: "train", seeds=None)
+    plan = finish_plan(composer, "train", command, [Cell(single(settings))], lambda: "train", seeds=None)
+    typed = next((s for s in settings if s.key == "seeds" and plan.config.seeds is not None), None)
+    if typed is not None:  # those of a preset are for its comparison
+        raise ConfigError(f"{typed} is for several runs; add -m for a grid, or set seed=N for one run")
+    return plan
 
 
 def plan_grid(composer: Composer, texts: Iterable[str], command: str) -> Plan:
@@ -120,15 +124,15 @@ def _unused_notes(exclusions: Exclusions, settings: Sequence[Setting]) -> tuple[
     return tuple(f"sweep.exclude: {text} of the named sweep fits no job of this plan" for text in unused)
 
 
-def with_preset(composer: Composer, texts: Iterable[str]) -> tuple[list[Setting], ExperimentConfig]:
+def with_preset(
+    composer: Composer, texts: Iterable[str], *, search: bool = False
+) -> tuple[list[Setting], ExperimentConfig]:
     """Settings, with those that a preset sweeps over, and the configuration that all jobs share."""
-    settings = parse_overrides(texts, composer.groups)
-    fixed = single(s for s in settings if not s.swept)
-    first = [(s.key, s.values[0]) for s in settings if s.swept and s.key not in (*SEED_KEYS, "compare.by")]
-    base = composer.compose([*fixed, *first])
+    settings = composer.settings(texts, search=search)
+    base = composer.compose_first(settings)
     given = {s.key for s in settings}
     preset = [f"{key}={value}" for key, value in base.sweep.params.items() if key not in given]
-    return [*parse_overrides(preset, composer.groups), *settings], base
+    return [*composer.settings(preset, search=search), *settings], base
 
 
 def single(settings: Iterable[Setting]) -> list[Assignment]:
@@ -142,14 +146,7 @@ def compared_keys(settings: Sequence[Setting], base: ExperimentConfig, axes: Seq
     Raises:
         ConfigError: nothing is listed, or ``compare.by`` names no list.
     """
-    explicit = next((s for s in settings if s.key == "compare.by"), None)
-    if explicit is not None:
-        joined = ",".join(plain(v) for v in explicit.values)
-        keys = [k.strip() for k in joined.strip("[]").split(",") if k.strip()]
-    elif base.compare.by is not None:
-        keys = [base.compare.by] if isinstance(base.compare.by, str) else base.compare.by
-    else:
-        keys = []
+    keys = named_keys(settings, base)
     lists = [key for axis in axes for key in axis.keys]
     if not lists:
         raise ConfigError("compare needs a list to compare, such as head=gap,fc; got none")
@@ -158,10 +155,19 @@ def compared_keys(settings: Sequence[Setting], base: ExperimentConfig, axes: Seq
     missing = [k for k in keys if k not in lists]
     if missing:
         raise ConfigError(
-            f"compare.by={missing[0]} must name a key with a list, and the lists are {', '.join(lists)};"
-            f"{nearest(missing[0], lists)} Say which to compare with compare.by=KEY"
+            f"compare.by={missing[0]} must name a key with a list, and the lists are {', '.join(lists)}; "
+            "say which to compare with compare.by=KEY"
         )
     return keys
+
+
+def named_keys(settings: Sequence[Setting], base: ExperimentConfig) -> list[str]:
+    """The keys that ``compare.by`` names; none when it is null."""
+    typed = next((s for s in settings if s.key == "compare.by"), None)
+    if typed is None:
+        return [base.compare.by] if isinstance(base.compare.by, str) else base.compare.by or []
+    joined = ",".join(plain(v) for v in typed.values)
+    return [k.strip() for k in joined.strip("[]").split(",") if k.strip() not in ("", "null")]
 
 
 def seeds_of(settings: Sequence[Setting], base: ExperimentConfig) -> tuple[int, ...]:

@@ -86,7 +86,7 @@ def finish_plan(
                 try:
                     config = composer.compose(assignments)
                 except ConfigError as error:
-                    problems.update(dict.fromkeys(str(error).split("; ")))
+                    problems.update(dict.fromkeys(error.problems))
                     continue
                 if first is None:
                     first = config
@@ -98,7 +98,7 @@ def finish_plan(
                     planned.append(PlannedJob(job.job_id, job.arm, job.block, job.seed, job.choices))
                     published += published_for(composer, config, one.assignments, job)
     if problems:
-        raise ConfigError("; ".join(problems))
+        raise ConfigError(*problems)
     assert first is not None
     created = datetime.now(UTC).isoformat(timespec="seconds")
     record = Study(study, verb, redact_text(command), created, tuple(planned), published=join_published(published))

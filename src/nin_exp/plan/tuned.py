@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nin_exp.compose.composer import Assignment, Composer
-from nin_exp.compose.overrides import parse_overrides
 from nin_exp.config import ExperimentConfig
 from nin_exp.errors import ConfigError
 from nin_exp.plan.axes import SEED_KEYS, cross, make_axes
@@ -46,7 +45,7 @@ def plan_tuned(composer: Composer, study_dir: Path, texts: Iterable[str], comman
     if not search.by:
         raise ConfigError(f"--tuned needs a search with arms, and {study_dir} has none; tune with compare.by=KEY")
     arms = best_of_arms(study_dir, search)
-    settings = parse_overrides(texts, composer.groups)
+    settings = composer.settings(texts)
     taken = [s.key for s in settings if any(s.key in arm.settings for arm in arms.values())]
     if taken:
         raise ConfigError(

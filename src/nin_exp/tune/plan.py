@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from nin_exp.compose.composer import Assignment, Composer
-from nin_exp.compose.overrides import Setting, parse_overrides
+from nin_exp.compose.overrides import Setting
 from nin_exp.config import ExperimentConfig
 from nin_exp.errors import ConfigError, nearest
 from nin_exp.plan.axes import SEED_KEYS, cross, make_axes
-from nin_exp.plan.expand import seeds_of, single
-from nin_exp.plan.jobs import Cell, label, make_job, plain, study_name
+from nin_exp.plan.expand import named_keys, seeds_of, single, with_preset
+from nin_exp.plan.jobs import Cell, label, make_job, study_name
 from nin_exp.records.job import Job
 from nin_exp.records.objective import COSTS, direction_of, needs_test
 from nin_exp.records.redact import redact_text
@@ -72,7 +72,7 @@ def plan_search(composer: Composer, texts: Iterable[str], command: str) -> Searc
         ConfigError: there is nothing to search, a point of the space is no valid configuration, or an objective is
             of the test split.
     """
-    settings, base = _with_preset(composer, texts)
+    settings, base = with_preset(composer, texts, search=True)
     swept = [s for s in settings if s.swept and s.key not in (*SEED_KEYS, "compare.by")]
     by = _arm_keys(settings, base, swept)
     space = Space(tuple(s for s in swept if s.key not in by))
@@ -97,23 +97,8 @@ def plan_search(composer: Composer, texts: Iterable[str], command: str) -> Searc
     return SearchPlan(composer, study, study_dir, search, space, arms, seeds, base, tuple(probes))
 
 
-def _with_preset(composer: Composer, texts: Iterable[str]) -> tuple[list[Setting], ExperimentConfig]:
-    settings = parse_overrides(texts, composer.groups, search=True)
-    fixed = single(s for s in settings if not s.swept)
-    first = [(s.key, s.values[0]) for s in settings if s.swept and s.key not in (*SEED_KEYS, "compare.by")]
-    base = composer.compose([*fixed, *first])
-    given = {s.key for s in settings}
-    texts = [f"{key}={value}" for key, value in base.sweep.params.items() if key not in given]
-    return [*parse_overrides(texts, composer.groups, search=True), *settings], base
-
-
 def _arm_keys(settings: Sequence[Setting], base: ExperimentConfig, swept: Sequence[Setting]) -> list[str]:
-    explicit = next((s for s in settings if s.key == "compare.by"), None)
-    if explicit is not None:
-        joined = ",".join(plain(v) for v in explicit.values)
-        keys = [k.strip() for k in joined.strip("[]").split(",") if k.strip() and k.strip() != "null"]
-    else:
-        keys = [base.compare.by] if isinstance(base.compare.by, str) else base.compare.by or []
+    keys = named_keys(settings, base)
     lists = [s.key for s in swept if s.interval is None]
     for key in keys:
         if key not in lists:
@@ -180,9 +165,9 @@ def _probe(plan: SearchPlan) -> list[Job]:
             try:
                 job = plan.jobs(arm, params)[0]
             except ConfigError as error:
-                problems.update(dict.fromkeys(str(error).split("; ")))
+                problems.update(dict.fromkeys(error.problems))
             else:
                 jobs[job.job_id] = job
     if problems:
-        raise ConfigError("; ".join(problems))
+        raise ConfigError(*problems)
     return list(jobs.values())

@@ -14,10 +14,14 @@ from typing import Any
 from nin_exp.cli.flags import make_parser
 
 _PARTS = ("step", "jobs", "plan")
-_EPILOG = """what is measured:
+_EPILOG = """example:
+  nin-exp bench step --repeats 5
+
+what is measured:
   step   images/s of `nin-exp train` against a plain PyTorch loop (NiN, batch 128)
-  jobs   one-step jobs an hour in a plan against a Python process each, and a job's overhead
-  plan   seconds and memory of a dry run of 10, 100, 1,000 and 10,000 jobs
+  jobs   one-step jobs an hour in a plan against a Python process each (one at a time, and one a core), and a job's
+         overhead: wall time less its training and validation steps
+  plan   seconds and memory of a dry run of 10, 100, 1,000 and 10,000 jobs, and of each more job
 
 Close other programs first: what they use is missing from both sides, and not evenly."""
 
@@ -25,7 +29,7 @@ Close other programs first: what they use is missing from both sides, and not ev
 def run(arguments: Sequence[str]) -> int:
     """Run the verb; returns the exit code."""
     parser = make_parser("bench", "Measure nin-exp on this machine, against the plain way of doing it.", _EPILOG)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(_PARTS)}; all of them when none is named")
+    parser.add_argument("parts", nargs="*", metavar="|".join(_PARTS), help="what to measure (default: all of them)")
     parser.add_argument("--repeats", type=_positive, default=3, metavar="N", help="pairs of each ratio")
     parser.add_argument("--quick", action="store_true", help="few steps and jobs: does it run, not how fast")
     args = parser.parse(arguments)

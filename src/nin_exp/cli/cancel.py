@@ -18,7 +18,7 @@ started the plan goes on from there."""
 
 def run(arguments: Sequence[str]) -> int:
     """Run the verb; returns the exit code."""
-    parser = make_parser("cancel", _DESCRIPTION)
+    parser = make_parser("cancel", _DESCRIPTION, "example:\n  nin-exp cancel heads")
     parser.add_argument("study", nargs="?", help="a study's name or path (default: the newest)")
     parser.add_argument("--runs-dir", default="runs", metavar="PATH", help="where studies lie")
     args = parser.parse(arguments)

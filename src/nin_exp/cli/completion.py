@@ -8,30 +8,32 @@ from nin_exp.cli.flags import make_parser
 from nin_exp.errors import ConfigError, nearest
 
 _SCRIPTS = {
-    "bash": """_nin_exp() {
-    local IFS=$'\\n'
+    "bash": r"""_nin_exp() {
     # words as typed: bash cuts at = and : by default
-    local line="${COMP_LINE:0:COMP_POINT}" cur
-    cur="${line##*[[:space:]]}"
-    COMPREPLY=($(nin-exp __complete "$line" 2>/dev/null))
-    if [[ "$cur" == *=* ]]; then
-        # readline replaces what stands behind the last =
-        local prefix="${cur%"${cur##*=}"}" i
-        for i in "${!COMPREPLY[@]}"; do COMPREPLY[i]="${COMPREPLY[i]#"$prefix"}"; done
-    fi
-    [[ ${#COMPREPLY[@]} -eq 1 && "${COMPREPLY[0]}" == *[=/] ]] && compopt -o nospace
+    local line="${COMP_LINE:0:COMP_POINT}" word prefix='' candidate
+    word="${line##*[[:space:]]}"
+    # readline replaces what stands behind the last =
+    if [[ "$word" == *=* ]]; then prefix="${word%"${word##*=}"}"; fi
+    COMPREPLY=()
+    while IFS= read -r candidate; do
+        candidate="${candidate#"$prefix"}"
+        if [[ "$candidate" == *[!a-zA-Z0-9=,/._+:@%~-]* ]]; then printf -v candidate %q "$candidate"; fi
+        COMPREPLY+=("$candidate")
+    done < <(nin-exp __complete "$line" 2>/dev/null)
+    if [[ ${#COMPREPLY[@]} -eq 1 && "${COMPREPLY[0]}" == *[=/] ]]; then compopt -o nospace; fi
 }
 complete -F _nin_exp nin-exp
 """,
-    "zsh": """#compdef nin-exp
+    "zsh": r"""#compdef nin-exp
 _nin_exp() {
     local -a found
-    found=("${(@f)$(nin-exp __complete "${BUFFER[1,CURSOR]}" 2>/dev/null)}")
-    compadd -Q -S '' -- $found
+    found=(${(f)"$(nin-exp __complete "${(j: :)words[1,CURRENT-1]} $PREFIX" 2>/dev/null)"})
+    compadd -S '' -- ${(M)found:#*[=/]}
+    compadd -- ${found:#*[=/]}
 }
 compdef _nin_exp nin-exp
 """,
-    "fish": """complete -c nin-exp -f -a '(nin-exp __complete (commandline -cp) 2>/dev/null)'
+    "fish": r"""complete -c nin-exp -f -a '(nin-exp __complete (commandline -cp) 2>/dev/null)'
 """,
 }
 _WHERE = {
@@ -44,7 +46,7 @@ _WHERE = {
 def run(arguments: Sequence[str]) -> int:
     """Run the verb; returns the exit code."""
     parser = make_parser("completion", "Print the completion script of a shell.", "\n".join(_WHERE.values()))
-    parser.add_argument("shell", help="bash, zsh or fish")
+    parser.add_argument("shell", metavar="|".join(_SCRIPTS), help="which shell")
     args = parser.parse(arguments)
     if args.shell not in _SCRIPTS:
         raise ConfigError(f"'{args.shell}' is not a shell with completion.{nearest(args.shell, _SCRIPTS)}")

@@ -9,11 +9,12 @@ from nin_exp.cli.flags import make_parser
 from nin_exp.records.index import find_study
 
 DEFAULT_PORT = 8766
+_DESCRIPTION = "Watch studies in a browser on this machine, while they run or afterwards."
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the verb; returns the exit code."""
-    parser = make_parser("dashboard", "Watch studies in a browser on this machine, while they run or afterwards.")
+    parser = make_parser("dashboard", _DESCRIPTION, "example:\n  nin-exp dashboard heads --port 0 --no-browser")
     parser.add_argument("studies", nargs="*", metavar="study", help="names or paths (default: the newest study)")
     parser.add_argument("--runs-dir", default="runs", metavar="PATH", help="where studies lie")
     parser.add_argument("--port", type=int, default=DEFAULT_PORT, help=f"default {DEFAULT_PORT}; 0 for any free one")

@@ -20,7 +20,9 @@ Row = tuple[str, str, str]
 
 def run(arguments: Sequence[str]) -> int:
     """Run the verb; returns the exit code."""
-    parser = make_parser("diff", "Configuration and metrics in which two runs differ.")
+    parser = make_parser(
+        "diff", "Configuration and metrics in which two runs differ.", "example:\n  nin-exp diff 3f2a 9c0d"
+    )
     parser.add_argument("first", metavar="A", help="a run directory, a job id, or the start of one")
     parser.add_argument("second", metavar="B", help="the same")
     parser.add_argument("--all", action="store_true", help="also where they agree")

@@ -6,14 +6,18 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Literal
 
 from nin_exp import __version__
 from nin_exp.cli.flags import make_parser
+from nin_exp.errors import EXIT_DONE, ConfigError
+
+_DESCRIPTION = "What this machine has, and what is wrong, with the remedy. Exit code 2 when something is wrong."
+_ALWAYS_SHOWN = ("torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "wandb")
 
 
 @dataclass(frozen=True)
@@ -26,78 +30,91 @@ class Finding:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run the verb; exit code 1 when something is wrong."""
-    parser = make_parser("doctor", "What this machine has, and what is wrong.")
+    """Run the verb; exits with 2 when something is wrong."""
+    parser = make_parser("doctor", _DESCRIPTION, "example:\n  nin-exp doctor --runs-dir /scratch/runs")
     parser.add_argument("--runs-dir", default="runs", metavar="PATH", help="where runs would go")
     args = parser.parse(arguments)
-    findings = [*_software(), *_machine(), *_folders(Path(args.runs_dir)), _wandb()]
+    findings = [*_software(), _cores(), _gpus(), *_folders(Path(args.runs_dir).expanduser().absolute()), _wandb()]
     if args.json:
-        print(json.dumps([finding.__dict__ for finding in findings], indent=1))
+        print(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
         for finding in findings:
             mark = {"ok": " ok  ", "note": "note ", "wrong": "WRONG"}[finding.state]
             print(f"{mark} {finding.name:<17} {finding.text}")
-    return 1 if any(f.state == "wrong" for f in findings) else 0
+    return ConfigError.exit_code if any(f.state == "wrong" for f in findings) else EXIT_DONE
 
 
-def _software() -> list[Finding]:
-    findings = [Finding("nin-exp", "ok", f"{__version__}, Python {sys.version.split()[0]} ({sys.executable})")]
-    for name in ("torch", "torchvision", "pytorch-lightning", "hydra-core", "omegaconf", "wandb"):
-        try:
-            findings.append(Finding(name, "ok", version(name)))
-        except PackageNotFoundError:
-            findings.append(Finding(name, "wrong", f"not installed; pip install {name}"))
+def _software() -> Iterator[Finding]:
+    from packaging.requirements import Requirement
+
+    yield Finding("nin-exp", "ok", f"{__version__}, Python {sys.version.split()[0]} ({sys.executable})")
+    try:
+        texts = requires("nin-exp") or []
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        texts = list(_ALWAYS_SHOWN)
+    for requirement in map(Requirement, texts):
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            finding = _package(requirement.name, requirement.specifier.contains, str(requirement.specifier))
+            if finding.state != "ok" or requirement.name in _ALWAYS_SHOWN:
+                yield finding
     try:
         found = version("lightning")
-        findings.append(
-            Finding(
-                "lightning",
-                "wrong",
-                f"{found} is installed beside pytorch-lightning; pip uninstall lightning",
-            )
-        )
     except PackageNotFoundError:
-        pass
-    return findings
+        return
+    yield Finding("lightning", "wrong", f"{found} is beside pytorch-lightning; pip uninstall lightning")
 
 
-def _machine() -> list[Finding]:
-    import torch
+def _package(name: str, is_wanted: Callable[[str], bool], wanted: str) -> Finding:
+    try:
+        found = version(name)
+    except PackageNotFoundError:
+        return Finding(name, "wrong", f"not installed; pip install '{name}{wanted}'")
+    if is_wanted(found):
+        return Finding(name, "ok", found)
+    return Finding(name, "wrong", f"{found}, but {wanted} is needed; pip install '{name}{wanted}'")
 
-    from nin_exp.train.host import available_cores
 
-    cores = available_cores()
+def _cores() -> Finding:
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    findings = [Finding("cores", "ok", f"{cores} usable, {memory:.0f} GiB of memory")]
+    return Finding("cores", "ok", f"{usable} usable, {memory:.0f} GiB of memory")
+
+
+def _gpus() -> Finding:
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        return Finding("GPUs", "wrong", f"torch cannot be imported ({reason}); pip install --force-reinstall torch")
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-        findings.append(Finding("GPUs", "ok", ", ".join(names)))
-    elif shutil.which("nvidia-smi") is not None:
-        findings.append(
-            Finding("GPUs", "wrong", "nvidia-smi is there but torch sees no GPU; the driver may be too old")
-        )
-    else:
-        findings.append(Finding("GPUs", "note", "none; runs use the CPU (backbone.width=0.25 makes NiN small enough)"))
-    return findings
+        return Finding("GPUs", "ok", ", ".join(names))
+    if shutil.which("nvidia-smi") is not None:
+        return Finding("GPUs", "wrong", "nvidia-smi is there but torch sees no GPU; update the driver, or torch")
+    return Finding("GPUs", "note", "none; runs use the CPU (backbone.width=0.25 makes NiN small enough)")
 
 
-def _folders(runs_dir: Path) -> list[Finding]:
-    from nin_exp.data.folder import resolve_data_dir
+def _folders(runs_dir: Path) -> Iterator[Finding]:
+    from nin_exp.data.folder import ENVIRONMENT_VARIABLE, resolve_data_dir
     from nin_exp.plan.states import is_writable
 
-    findings = []
-    if is_writable(runs_dir.resolve()):
-        existing = next(p for p in (runs_dir.resolve(), *runs_dir.resolve().parents) if p.exists())
-        free = shutil.disk_usage(existing).free / 2**30
-        state: Literal["ok", "wrong"] = "ok" if free > 1 else "wrong"
-        findings.append(Finding("runs", state, f"{runs_dir.resolve()}, {free:.0f} GiB free"))
+    if not is_writable(runs_dir):
+        yield Finding("runs", "wrong", f"{runs_dir} cannot be written; set runs_dir=PATH")
     else:
-        findings.append(Finding("runs", "wrong", f"{runs_dir.resolve()} cannot be written; set runs_dir=PATH"))
-    data_dir = resolve_data_dir(None)
-    prepared = sorted(p.stem for p in data_dir.glob("*.npz")) if data_dir.is_dir() else []
-    text = f"{data_dir}: {', '.join(prepared) or 'nothing prepared yet; digits and placed_digits need nothing'}"
-    findings.append(Finding("data", "ok" if prepared else "note", text))
-    return findings
+        existing = next(p for p in (runs_dir, *runs_dir.parents) if p.exists())
+        free = shutil.disk_usage(existing).free / 2**30
+        if free > 1:
+            yield Finding("runs", "ok", f"{runs_dir}, {free:.0f} GiB free")
+        else:
+            yield Finding("runs", "wrong", f"{runs_dir} has {free:.1f} GiB free; free space, or set runs_dir=PATH")
+    data_dir = resolve_data_dir(None).absolute()
+    prepared = sorted(p.stem for p in data_dir.glob("*.npz"))
+    if prepared:
+        yield Finding("data", "ok", f"{data_dir}: {', '.join(prepared)}")
+    elif is_writable(data_dir):
+        yield Finding("data", "note", f"{data_dir}: nothing prepared yet; digits and placed_digits need nothing")
+    else:
+        yield Finding("data", "wrong", f"{data_dir} cannot be written; set {ENVIRONMENT_VARIABLE} or data_dir=PATH")
 
 
 def _wandb() -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import shlex
 import sys
 from collections.abc import Sequence
@@ -10,9 +11,34 @@ from typing import Any, NoReturn
 
 from nin_exp.errors import ConfigError, nearest
 
+_SHOW_PARSER = "--show-parser"
+
+
+class ParserShown(Exception):
+    """A verb's parser, which was asked for with ``_SHOW_PARSER``."""
+
+    def __init__(self, parser: Parser) -> None:
+        self.parser = parser
+
+
+class _ShowParser(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        assert isinstance(parser, Parser)
+        raise ParserShown(parser)
+
 
 class Parser(argparse.ArgumentParser):
     """An argparse parser whose errors are the project's: one line, exit code 2, the nearest flag named."""
+
+    @property
+    def arguments(self) -> Sequence[argparse.Action]:
+        """Flags and positional arguments, in the order in which they were added."""
+        return self._actions
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """End the program, with ``--help`` printed: where it cannot be, main says so."""
+        sys.stdout.flush()
+        super().exit(status, message)
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message}; see `{self.prog} --help`")
@@ -28,6 +54,8 @@ class Parser(argparse.ArgumentParser):
             name = unknown[0].split("=")[0]
             hint = nearest(name, flags) if len(name) > 2 else ""
             raise ConfigError(f"{name} is not a flag of `{self.prog}`.{hint if 'Did' in hint else ''}")
+        if rest:
+            raise ConfigError(f"'{rest[0]}' is one word too many; see `{self.prog} --help`")
         return known
 
 
@@ -40,14 +68,24 @@ def make_parser(verb: str, description: str, epilog: str | None = None) -> Parse
         allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(_SHOW_PARSER, action=_ShowParser, nargs=0, help=argparse.SUPPRESS)
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
+def parser_of(verb: str) -> Parser:
+    """The parser of a verb, with all that it takes: what completion offers is what the verb accepts."""
+    try:
+        importlib.import_module(f"nin_exp.cli.{verb}").run([_SHOW_PARSER])
+    except ParserShown as shown:
+        return shown.parser
+    raise AssertionError(f"{verb} must parse its arguments first")
+
+
 def add_config_flags(parser: Parser) -> None:
     """Overrides, and where configuration comes from."""
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="overrides in Hydra's syntax")
+    parser.add_argument("overrides", nargs="*", default=[], metavar="key=value", help="overrides in Hydra's syntax")
     parser.add_argument("--config-dir", metavar="DIR", help="a folder of your own options, laid out as conf/")
     parser.add_argument(
         "--allow-package",
@@ -65,6 +103,8 @@ def add_training_flags(parser: Parser) -> None:
     parser.add_argument("--resolve", action="store_true", help="with --cfg: resolve interpolations")
     parser.add_argument(
         "--dry-run",
+        nargs="?",
+        const="plan",
         choices=["plan", "build"],
         metavar="[=build]",
         help="show the plan and stop; --dry-run=build also builds each distinct model",

@@ -15,7 +15,7 @@ from nin_exp.records.record import Record
 
 def run(arguments: Sequence[str]) -> int:
     """Run the verb; returns the exit code."""
-    parser = make_parser("ls", "List runs: of one study, or all.")
+    parser = make_parser("ls", "List runs: of one study, or all.", "example:\n  nin-exp ls heads --json")
     parser.add_argument("study", nargs="?", help="a study's name (default: all)")
     parser.add_argument("--runs-dir", default="runs", metavar="PATH", help="where studies lie")
     args = parser.parse(arguments)

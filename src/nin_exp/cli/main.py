@@ -5,16 +5,28 @@ Nothing heavy is imported here: ``--help`` and completion must answer at once.
 
 from __future__ import annotations
 
+import errno
 import importlib
+import io
 import json
 import os
+import select
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from nin_exp import __version__
-from nin_exp.errors import EXIT_BUG, EXIT_SIGINT, EXIT_SIGTERM, ConfigError, NinExpError, nearest
+from nin_exp.errors import (
+    EXIT_SIGINT,
+    EXIT_SIGTERM,
+    ConfigError,
+    NinExpError,
+    OutOfMemoryError,
+    StorageError,
+    nearest,
+)
 
 VERBS = {
     "train": "train one run, or with -m a grid of runs",
@@ -32,63 +44,116 @@ VERBS = {
     "diff": "configuration and metrics in which two runs differ",
     "cancel": "stop a running plan; the same command goes on",
     "summary": "layer table of a network: shapes, parameters, MACs",
-    "data": "list, prepare and check data sets",
+    "data": "list, prepare, check and split data sets",
+    "bench": "measure nin-exp on this machine, against the plain way of doing it",
     "doctor": "what this machine has, and what is wrong",
     "completion": "print the completion script of a shell",
 }
 _HIDDEN = {"__complete": "nin_exp.cli.complete"}
+_LONGEST_WORD = 300
+_REFUSED_BY_SYSTEM = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO),
+    *(errno.EMFILE, errno.ENFILE, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
+    if argv is None:
+        _start_program()
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if argv is None:  # a program, not a call from Python: SIGTERM has its exit code from the first moment
-        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(EXIT_SIGTERM))
-    if sys.version_info >= (3, 14):  # hydra-core 1.3 breaks inside argparse there
-        version = ".".join(map(str, sys.version_info[:2]))
-        return _fail(
-            ConfigError(f"Python must be 3.11 to 3.13, got {version}; make a virtual environment with one of those")
-        )
-    is_debug = "--debug" in arguments
+    code = 0
     try:
-        return _dispatch(arguments)
-    except NinExpError as error:
-        if is_debug:
-            raise
-        return _fail(error, as_json="--json" in arguments)
+        code = _dispatch(arguments)
+        sys.stdout.flush()  # here, and not at the interpreter's end, where errors can only be printed
+        return code
     except KeyboardInterrupt:
         return EXIT_SIGINT
-    except BrokenPipeError:
-        # The reader (`| head`) has gone: there is nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
-        if is_debug:
-            raise
-        reason = str(error).splitlines()[0] if str(error) else ""
-        message = f"{type(error).__name__}: {reason} (this is a bug; run again with --debug for the traceback)"
-        return _fail(NinExpError(message), as_json="--json" in arguments)
+        stopped = _code_of_signal(error)
+        if stopped is not None:
+            return stopped
+        is_unread = isinstance(error, BrokenPipeError) and _has_no_reader(sys.stdout)
+        _settle_stdout()
+        if is_unread:  # the reader (`| head`) has gone: there is nobody to tell
+            return code
+        if "--debug" in arguments:
+            traceback.print_exc()
+        return _fail(_in_our_terms(error), as_json="--json" in arguments)
+
+
+def _code_of_signal(error: BaseException | None) -> int | None:
+    """The exit code of a signal that came first, where what it left half-done raised an error of its own."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return EXIT_SIGINT
+        if isinstance(error, SystemExit) and error.code == EXIT_SIGTERM:
+            return EXIT_SIGTERM
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _start_program() -> None:
+    """What a program needs and a call from Python must not touch: signals, standard streams."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(EXIT_SIGTERM))  # its exit code from the first moment
+    for descriptor in range(3):  # a closed one would be given to the next file, which then takes what is printed
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files may hold what the terminal's encoding lacks
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _has_no_reader(stream: TextIO) -> bool:
+    """Whether the program that reads our output has ended."""
+    if not hasattr(select, "poll"):
+        return False
+    poll = select.poll()
+    poll.register(stream.fileno(), select.POLLOUT)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+def _settle_stdout() -> None:
+    """Print what standard output still holds; where it takes nothing, drop it: it would fail again at the exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(arguments: list[str]) -> int:
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
+    if not (3, 11) <= sys.version_info < (3, 14):  # from 3.14 on hydra-core 1.3 breaks inside argparse
+        version = ".".join(map(str, sys.version_info[:2]))
+        raise ConfigError(f"Python must be 3.11 to 3.13, got {version}; make a virtual environment with one of those")
+    if not arguments or arguments[0] in ("-h", "--help") or arguments == ["help"]:
         print(_help())
-        return 0 if arguments else 2
+        return 0 if arguments else ConfigError.exit_code
     if arguments[0] in ("-V", "--version"):
         print(f"nin-exp {__version__}")
         return 0
-    verb, rest = arguments[0], arguments[1:]
-    if verb in _HIDDEN:
-        module = importlib.import_module(_HIDDEN[verb])
-    elif verb in VERBS:
-        module = importlib.import_module(f"nin_exp.cli.{verb}")
-    else:
-        known = nearest(verb, VERBS)
-        hint = known if "Did you mean" in known else " `nin-exp --help` lists the verbs."
-        raise ConfigError(f"'{verb}' is not a verb of nin-exp.{hint}")
-    run: Any = module.run
-    code: int = run(rest)
+    verb, *rest = arguments if arguments[0] != "help" else [arguments[1], "--help"]
+    if verb not in VERBS and verb not in _HIDDEN:
+        raise ConfigError(f"'{verb}' is not a verb of nin-exp.{_verb_hint(verb)}")
+    try:
+        os.getcwd()  # noqa: PTH109 (pathlib would cost start-up time)
+    except OSError as error:
+        raise StorageError("the working folder must exist, and has been removed; change to another one") from error
+    module: Any = importlib.import_module(_HIDDEN.get(verb, f"nin_exp.cli.{verb}"))
+    code: int = module.run(rest)
     return code
+
+
+def _verb_hint(word: str) -> str:
+    if word.startswith("-") or "=" in word:
+        return " Flags and settings stand behind a verb, such as `nin-exp train head=gap`."
+    known = nearest(word, VERBS)
+    return known if "Did you mean" in known else " `nin-exp --help` lists the verbs."
 
 
 def _help() -> str:
@@ -109,10 +174,26 @@ def _help() -> str:
     )
 
 
+def _in_our_terms(error: Exception) -> NinExpError:
+    """The error itself where it is one of ours; else what the system refused, or a bug."""
+    if isinstance(error, NinExpError):
+        return error
+    reason = str(error).splitlines()[0] if str(error) else ""
+    if isinstance(error, MemoryError):
+        return OutOfMemoryError(f"memory ran out ({reason or 'MemoryError'}); close other programs, or ask for less")
+    if isinstance(error, OSError) and error.errno in _REFUSED_BY_SYSTEM:
+        place = error.filename or "a file, or standard output,"
+        return StorageError(f"{place} cannot be used: {error.strerror}; free space, or change its path or permissions")
+    if isinstance(error, RuntimeError) and "home directory" in reason:  # of expanduser
+        return ConfigError(f"a path starts with ~ and there is no such home ({reason}); write the path out")
+    return NinExpError(f"{type(error).__name__}: {reason} (this is a bug; run again with --debug for the traceback)")
+
+
 def _fail(error: NinExpError, *, as_json: bool = False) -> int:
     # One line, and nothing in it that a terminal would obey: names of files and classes are other people's text.
-    message = "".join(c if c.isprintable() else "?" for c in " ".join(str(error).split()))
+    text = " ".join(word if len(word) <= _LONGEST_WORD else f"{word[:80]}…{word[-40:]}" for word in str(error).split())
+    message = "".join(c if c.isprintable() else "?" for c in text)
     if as_json:
-        print(json.dumps({"error": {"code": error.exit_code, "message": message}}))
+        print(json.dumps({"error": {"code": error.exit_code, "message": message}}), flush=True)
     print(f"nin-exp: error: {message}", file=sys.stderr)
-    return error.exit_code or EXIT_BUG
+    return error.exit_code

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from nin_exp.cli.flags import make_parser
 from nin_exp.errors import ConfigError
+from nin_exp.inference.evaluation_log import EvaluationLog
 from nin_exp.records.index import find_run
 from nin_exp.records.record import Record
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the verb; returns the exit code."""
-    parser = make_parser("show", "Show a run's record.")
+    parser = make_parser("show", "Show a run's record.", "example:\n  nin-exp show 3f2a")
     parser.add_argument("run", help="a run directory, a job id, or the start of one")
     parser.add_argument("--runs-dir", default="runs", metavar="PATH", help="where studies lie")
     args = parser.parse(arguments)
@@ -44,5 +45,8 @@ def run(arguments: Sequence[str]) -> int:
     print(f"best epoch    {record.best_epoch}")
     if record.flags:
         print(f"flags         {', '.join(record.flags)}")
+    for reading in EvaluationLog(path, record).entries():
+        again = " again" if reading["again"] else ""
+        print(f"test read     {reading['at']} of {reading['dataset']}{again}")
     print(f"command       {record.command}")
     return 0

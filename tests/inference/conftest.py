@@ -71,6 +71,13 @@ def test_logits(trained: Path) -> npt.NDArray[np.float32]:
     return logits
 
 
+@pytest.fixture(scope="session")
+def find_real_data() -> Path | None:
+    """The folder with real images, where it is."""
+    folder = os.environ.get("NIN_EXP_DATA", "")
+    return Path(folder) if folder and (Path(folder) / "cifar10.npz").is_file() else None
+
+
 SavePngs = Callable[[npt.NDArray[np.uint8], Path], list[Path]]
 
 

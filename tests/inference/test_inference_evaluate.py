@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import yaml
 
+from nin_exp.cli.main import main
 from nin_exp.data.sources.digits import read_digits
-from nin_exp.errors import ConfigError, DataError, IntegrityError, RefusedError
+from nin_exp.errors import ConfigError, DataError, IntegrityError, RefusedError, StorageError
 from nin_exp.inference.evaluate import Evaluation
 from nin_exp.inference.run import load_run
 
@@ -64,7 +65,7 @@ def test_classes_add_up(copied) -> None:
             assert (score.num_confused, score.confused_with) in others
 
 
-def test_the_test_split_is_refused_unless_again(copied) -> None:
+def test_the_test_split_is_refused_unless_again(copied, capsys) -> None:
     with pytest.raises(RefusedError, match=r"the test split was read already .*--again"):
         evaluated(copied, split="test")
     assert not (copied / "evaluations.json").exists()
@@ -77,6 +78,15 @@ def test_the_test_split_is_refused_unless_again(copied) -> None:
     assert kept["evaluations"][0]["fingerprint"] == record["data"]["fingerprint"]
     assert kept["evaluations"][0]["metrics"]["test/acc"] == pytest.approx(record["metrics"]["test/acc"])
     assert not list(copied.glob(".evaluations*"))
+    assert main(["show", str(copied)]) == 0
+    readings = [line for line in capsys.readouterr().out.splitlines() if line.startswith("test read")]
+    assert readings == [f"test read     {entry['at']} of digits again" for entry in kept["evaluations"]]
+
+
+def test_a_reading_that_could_not_be_kept_does_not_happen(copied) -> None:
+    (copied / "evaluations.json").mkdir()
+    with pytest.raises(StorageError, match=r"evaluations\.json cannot be written: it is a folder"):
+        evaluated(copied, "dataset.source=/nowhere", split="test", again=True)
 
 
 def test_naming_the_own_data_is_no_way_around(copied) -> None:

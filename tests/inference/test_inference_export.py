@@ -16,12 +16,13 @@ import safetensors
 import torch
 
 from nin_exp.cli.main import main
+from nin_exp.compose.groups import shipped_config_dir
 from nin_exp.data.preprocess.gcn import GlobalContrast
 from nin_exp.data.preprocess.lcn import LocalContrast
 from nin_exp.data.preprocess.zca import fit_whitening
 from nin_exp.errors import ConfigError, DataError, IntegrityError, RefusedError
 from nin_exp.inference.export.agreement import check_agreement
-from nin_exp.inference.export.card import wilson_interval
+from nin_exp.inference.export.card import LICENCES, wilson_interval
 from nin_exp.inference.export.preparation import preparation
 from nin_exp.inference.export.sample import MAX_IMAGES, SampleImages, made_up_images, sample_images
 from nin_exp.inference.exported import load_onnx
@@ -119,6 +120,18 @@ def test_card(onnx_file, trained) -> None:
     assert f"`{record['command']}`" in card
     assert "the same class for each, probabilities within" in card
     assert "uint8, N x 8 x 8 x 1" in card
+
+
+def test_the_card_knows_the_licence_of_every_named_data_set() -> None:
+    """As the data sets' own pages and files say it; of people's own data it knows none."""
+    names = {path.stem for path in (shipped_config_dir() / "dataset").glob("*.yaml")}
+    assert names - set(LICENCES) == {"arrays", "imagefolder"}
+    assert set(LICENCES) <= names
+    for name, words in {
+        "mnist": "no formal licence", "cifar10": "no formal licence", "cifar100": "no formal licence",
+        "svhn": "for non-commercial use only", "fashion_mnist": "MIT", "flowers": "CC BY 2.0", "digits": "CC BY 4.0",
+    }.items():  # fmt: skip
+        assert LICENCES[name].startswith(words)
 
 
 def test_card_of_names_that_look_like_markdown(copied) -> None:
@@ -250,8 +263,6 @@ def test_every_head_has_an_onnx_form(copied, head, test_images) -> None:
 def as_drawn(run_dir: Path, group: str, option: str) -> None:
     """Make a run of no epoch of it, with another option."""
     import yaml
-
-    from nin_exp.compose.groups import shipped_config_dir
 
     record = json.loads((run_dir / "record.json").read_text())
     (run_dir / "record.json").write_text(json.dumps({**record, "epochs": 0, "best_epoch": None}))

@@ -16,8 +16,12 @@ from torch.nn import functional
 from nin_exp.build import build
 from nin_exp.contracts.data import ImageSpec
 from nin_exp.contracts.model import Backbone, Head, Network
+from nin_exp.data.preprocess.channels import ChannelNormalization
 from nin_exp.errors import ConfigError
+from nin_exp.inference.explain import Explanation, explain_each, what_is_missing
+from nin_exp.inference.input_spec import InputSpec
 from nin_exp.inference.maps import bounding_box, class_maps, enlarge, first_filters, grad_cam, has_cam
+from nin_exp.inference.predict import Predictor
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 SPEC = ImageSpec(3, 16, 16)
@@ -45,6 +49,33 @@ def test_cam_where_a_global_pool_makes_the_logits(head) -> None:
         assert maps.shape[:2] == (2, 4)
     if head in ("gap", "gap_linear"):
         torch.testing.assert_close(maps.mean((2, 3)), net(INPUTS))
+
+
+MISSING = {"fc": ["CAM"], "fc_dropout": ["CAM"], "flatten_linear": ["CAM", "maps"], "mlp": ["CAM", "maps"]}
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_what_a_head_has_no_picture_of_is_said(head) -> None:
+    assert {*GLOBAL, *MISSING} == set(HEADS)
+    notes = what_is_missing(*explained(network(head)), head)
+    assert [note.split(",")[0].split(":")[0] for note in notes] == [
+        f"head={head} has no {m}" for m in MISSING.get(head, [])
+    ]
+
+
+def test_a_backbone_without_places_says_so() -> None:
+    (note,) = what_is_missing(*explained(network("gap", "mlp")), "gap")
+    assert note == "the backbone's last maps are 1x1: they say what was seen, not where"
+
+
+def explained(net: Network) -> tuple[Predictor, Explanation]:
+    """A network with what ``explain`` needs, and what it says of one image."""
+    names = tuple("abcd")
+    input_spec = InputSpec(SPEC, ChannelNormalization("standardize", (0.5,) * 3, (0.25,) * 3), names)
+    predictor = Predictor(net, net, input_spec, torch.device("cpu"), 4, None, channels_last=False)
+    (found,) = explain_each(predictor, np.full((16, 16, 3), 90, np.uint8), None)
+    assert isinstance(found, Explanation)
+    return predictor, found
 
 
 @pytest.mark.parametrize("head", HEADS)

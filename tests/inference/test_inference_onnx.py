@@ -111,22 +111,3 @@ def test_no_torch_is_loaded(onnx_file, test_images, save_pngs, tmp_path) -> None
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.slow
-def test_real_images(real_data, nin_exp, tmp_path) -> None:
-    """A run on CIFAR-10: the same class and the same probabilities for 100 real test images."""
-    settings = ["dataset=cifar10", f"data_dir={real_data}", "dataset.train_limit=2000", "backbone=nin_bn"]
-    settings += ["backbone.width=0.1", "trainer.max_epochs=2", "trainer.threads=1", "optimizer=adamw", "study=real"]
-    done = nin_exp("train", *settings)
-    assert done.returncode == 0, done.stderr
-    (record,) = tmp_path.glob("runs/real/*/record.json")
-    opened = load_run(record.parent, device="cpu")
-    model = load_onnx(opened.export("onnx"))
-    assert model.agreement["images"] == "100 validation images of cifar10"
-    with np.load(real_data / "cifar10.npz") as file:
-        images = file["x_test"][:100]
-    expected, found = opened.predict(images), model.predict(images)
-    assert [p.class_name for p in found] == [p.class_name for p in expected]
-    gaps = np.abs(np.stack([p.probabilities for p in found]) - np.stack([p.probabilities for p in expected]))
-    assert gaps.max() < 1e-5

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 import nin_exp
 from nin_exp.errors import ConfigError, IntegrityError, RefusedError
@@ -120,6 +121,29 @@ def test_no_torch_until_needed_and_never_lightning(trained) -> None:
     assert done.returncode == 0, done.stderr
 
 
+VERBS = """
+import sys
+from nin_exp.cli.main import main
+run = sys.argv[1]
+assert main(["evaluate", run]) == 0
+assert main(["predict", run, "photo.png", "--save", "pictures"]) == 0
+assert main(["explain", run, "photo.png", "--out", "pictures"]) == 0
+assert main(["export", run, "--format", "safetensors", "--output", "w.safetensors"]) == 0
+late = [name for name in ("torchvision", "pytorch_lightning", "lightning_fabric", "wandb") if name in sys.modules]
+assert not late, late
+"""
+
+
+def test_verbs_on_a_trained_run_never_load_lightning(trained, test_images, in_tmp) -> None:
+    Image.fromarray(test_images[0]).save("photo.png")
+    done = subprocess.run(
+        [sys.executable, "-c", VERBS, str(trained)],
+        env={**os.environ, "PYTHONPATH": str(REPO / "src")},
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
 def test_wrong_path_names_the_nearest(copied, monkeypatch) -> None:
     monkeypatch.chdir(copied.parents[2])
     assert load_run(copied.name[:6]).path == Path("runs") / "tiny" / copied.name
@@ -136,8 +160,11 @@ def test_unfinished_run(copied) -> None:
 def test_failed_run_has_no_network(copied) -> None:
     change_record(copied, status="failed", error="memory ran out")
     opened = load_run(copied)
-    with pytest.raises(ConfigError, match=r"must be a run that is done, got failed \(memory ran out\)"):
+    with pytest.raises(ConfigError, match=r"must be a run that is done, got failed \(memory ran out\); train"):
         opened.predict(np.zeros((8, 8), np.uint8))
+    change_record(copied, status="pruned", error=None)
+    with pytest.raises(ConfigError, match="must be a run that is done, got pruned; train it again"):
+        load_run(copied).predict(np.zeros((8, 8), np.uint8))
 
 
 def test_newer_schema_says_which(copied) -> None:

@@ -210,8 +210,23 @@ def test_bad_input_is_one_line(trained, arguments, code, message, capsys, in_tmp
     assert message in err
 
 
-@pytest.mark.parametrize("verb", [["predict", "x.png"], ["explain", "x.png", "--out", "o"], ["evaluate"]])
-def test_damage_exits_with_4(copied, verb, capsys) -> None:
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ["predict", "x.png"],
+        ["predict", "empty/"],
+        ["predict", "x.png", "--csv", "empty"],
+        ["explain", "x.png", "--out", "o"],
+        ["evaluate"],
+        ["evaluate", "dataset=arrays", "dataset.source=/nowhere.npz"],
+        ["evaluate", "head=fc"],
+        ["evaluate", "--split", "test"],
+        ["export", "--images", "gone.png"],
+    ],
+    ids=" ".join,
+)
+def test_damage_exits_with_4_before_anything_else_is_looked_at(copied, verb, capsys, in_tmp) -> None:
+    Path("empty").mkdir()
     path = copied / "checkpoints" / "best.ckpt"
     path.write_bytes(path.read_bytes()[:1000])
     code, out, err = typed(capsys, verb[0], copied, *verb[1:])

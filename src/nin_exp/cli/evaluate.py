@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nin_exp.cli.flags import make_parser
 from nin_exp.cli.predict import add_run_flags, open_run
+from nin_exp.inference.text import printable
 
 if TYPE_CHECKING:
     from nin_exp.inference.evaluate import Evaluation
@@ -28,7 +29,9 @@ def run(arguments: Sequence[str]) -> int:
     """Run the verb; returns the exit code."""
     parser = make_parser("evaluate", _DESCRIPTION, _EPILOG)
     add_run_flags(parser)
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="dataset=, dataset.KEY= and data_dir=")
+    parser.add_argument(
+        "overrides", nargs="*", default=[], metavar="key=value", help="dataset=, dataset.KEY= and data_dir="
+    )
     parser.add_argument("--dataset", metavar="NAME", help="another data set with the run's classes (as dataset=NAME)")
     parser.add_argument("--split", default="val", metavar="val|train|test", help="which split (default: val)")
     parser.add_argument("--again", action="store_true", help="read a test split that was read before")
@@ -54,10 +57,11 @@ def _print_classes(result: Evaluation) -> None:
     rows = [("class", "examples", "accuracy", "precision", "most often taken for")]
     for score in result.classes:
         confused = "" if score.confused_with is None else f"{score.confused_with} ({score.num_confused})"
-        rows.append((score.name, str(score.num_examples), _share(score.accuracy), _share(score.precision), confused))
+        numbers = (str(score.num_examples), _share(score.accuracy), _share(score.precision))
+        rows.append((printable(score.name), *numbers, printable(confused)))
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for name, *numbers, confused in rows:
-        cells = [cell.rjust(width) for cell, width in zip(numbers, widths[1:-1], strict=True)]
+    for name, *middle, confused in rows:
+        cells = [cell.rjust(width) for cell, width in zip(middle, widths[1:-1], strict=True)]
         print("  ".join([name.ljust(widths[0]), *cells, confused]).rstrip())
 
 

@@ -9,8 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nin_exp.cli.flags import make_parser
-from nin_exp.cli.predict import add_run_flags, exit_code, open_run, positive, with_progress
+from nin_exp.cli.predict import (
+    add_run_flags,
+    exit_code,
+    named_images,
+    open_run,
+    positive,
+    report_unreadable,
+    with_progress,
+)
 from nin_exp.errors import ConfigError
+from nin_exp.inference.text import printable
 
 if TYPE_CHECKING:
     from nin_exp.inference.explain import Explanation
@@ -45,21 +54,26 @@ def run(arguments: Sequence[str]) -> int:
     args = parser.parse(arguments)
     limit = positive("--limit", args.limit)
     trained = open_run(args)
-    from nin_exp.inference.files import image_files
+    from nin_exp.inference.explain import what_is_missing
+    from nin_exp.inference.files import check_writable
     from nin_exp.inference.prediction import Unreadable
     from nin_exp.inference.save import save_explanations
 
-    images = image_files(args.images, sys.stdin.buffer)
+    folder = Path(args.out).expanduser()
+    check_writable(folder / "picture.png")
+    images = named_images(args.images)
     if len(images) > limit:
         raise ConfigError(f"explain takes at most --limit={limit} images, got {len(images)}; name fewer or raise it")
     results = []
     for result in with_progress(trained.explain_each(images, args.class_name), len(images)):
         results.append(result)
         if isinstance(result, Unreadable):
-            print(f"nin-exp: {result.name}: {result.reason}", file=sys.stderr)
+            report_unreadable(result)
     good = [result for result in results if not isinstance(result, Unreadable)]
     formats = _FORMATS[args.format]
-    written = save_explanations(Path(args.out).expanduser(), trained, good, formats) if good else []
+    written = save_explanations(folder, trained, good, formats) if good else []
+    for note in what_is_missing(trained.predictor, good[0], trained.record.head) if good else ():
+        print(f"nin-exp: note: {note}", file=sys.stderr)
     if args.json:
         print(json.dumps([_as_json(result) for result in results], indent=1))
     else:
@@ -87,4 +101,5 @@ def _print_table(results: Sequence[Explanation]) -> None:
     for result in results:
         box = result.box()
         place = "no evidence" if box is None else "box {},{} … {},{}".format(*box)
-        print(f"{result.name}  {result.class_name} {result.probability:.3f}  {place} ({result.kinds[0]})")
+        shown = f"{result.name}  {result.class_name} {result.probability:.3f}  {place} ({result.kinds[0]})"
+        print(printable(shown))

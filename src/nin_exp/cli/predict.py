@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from nin_exp.cli.flags import Parser, is_terminal, make_parser
 from nin_exp.errors import EXIT_DONE, ConfigError, DataError
+from nin_exp.inference.text import encodable, printable
 
 if TYPE_CHECKING:
     from nin_exp.inference.prediction import Prediction, Unreadable
@@ -46,7 +47,7 @@ def add_run_flags(parser: Parser, *, has_device: bool = True) -> None:
 
 
 def open_run(args: Any) -> Any:
-    """The run of the parsed flags."""
+    """The run of the parsed flags, its network loaded."""
     from nin_exp.inference.run import load_run
 
     trained = load_run(
@@ -56,6 +57,7 @@ def open_run(args: Any) -> Any:
         runs_dir=args.runs_dir,
         allowed_packages=tuple(args.allow_package),
     )
+    _ = trained.network  # verifies the checkpoint, before images and data are looked at
     from nin_exp.train.host import keep_freed_memory
 
     keep_freed_memory()  # activations taken anew from the system for each batch cost a fifth of the time
@@ -92,15 +94,19 @@ def run(arguments: Sequence[str]) -> int:
     args = parser.parse(arguments)
     top = positive("--top", args.top)
     trained = _open_model(args)
-    from nin_exp.inference.files import image_files
+    from nin_exp.inference.files import check_writable
     from nin_exp.inference.prediction import Unreadable
 
-    images = image_files(args.images, sys.stdin.buffer)
+    if args.csv not in (None, "-"):
+        check_writable(Path(args.csv).expanduser())
+    if args.save is not None:
+        check_writable(Path(args.save).expanduser() / "picture.png")
+    images = named_images(args.images)
     results = []
     for result in with_progress(trained.predict_each(images), len(images)):
         results.append(result)
         if isinstance(result, Unreadable):
-            print(f"nin-exp: {result.name}: {result.reason}", file=sys.stderr)
+            report_unreadable(result)
     if args.csv is not None:
         _write_csv(args.csv, results, trained.class_names)
     if args.save is not None:
@@ -110,6 +116,21 @@ def run(arguments: Sequence[str]) -> int:
     elif args.csv != "-":
         _print_table(results, min(top, len(trained.class_names)))
     return exit_code(results)
+
+
+def named_images(names: Sequence[str]) -> list[Any]:
+    """The images of the arguments; says so where folders hold other files."""
+    from nin_exp.inference.files import image_files, left_out
+
+    images = image_files(names, sys.stdin.buffer)
+    if note := left_out(names):
+        print(f"nin-exp: note: {printable(note)}", file=sys.stderr)
+    return images
+
+
+def report_unreadable(result: Unreadable) -> None:
+    """Name an image that could not be read, while the others go on."""
+    print(f"nin-exp: {printable(f'{result.name}: {result.reason}')}", file=sys.stderr)
 
 
 def exit_code(results: Sequence[Any]) -> int:
@@ -154,9 +175,10 @@ def _print_table(results: Sequence[Prediction | Unreadable], top: int) -> None:
     rows = []
     for result in results:
         if isinstance(result, Unreadable):
-            rows.append([result.name, "cannot be read"])
+            cells = [result.name, "cannot be read"]
         else:
-            rows.append([result.name, *(f"{name} {p:.3f}" for name, p in result.top(top))])
+            cells = [result.name, *(f"{name} {p:.3f}" for name, p in result.top(top))]
+        rows.append([printable(cell) for cell in cells])
     header = ["image", *([f"{place}." for place in range(1, top + 1)] if top > 1 else ["class"])]
     widths = [max(len(row[i]) for row in [header, *rows] if i < len(row)) for i in range(len(header))]
     for row in [header, *rows]:
@@ -172,10 +194,10 @@ def _write_csv(target: str, results: Sequence[Prediction | Unreadable], class_na
     writer.writerow(["image", "class", "probability", "error", *(f"p/{name}" for name in class_names)])
     for result in results:
         if isinstance(result, Unreadable):
-            row = ["", "", result.reason, *("" for _ in class_names)]
+            row = ["", "", encodable(result.reason), *("" for _ in class_names)]
         else:
             row = [result.class_name, repr(result.probability), "", *map(repr, result.probabilities.tolist())]
-        writer.writerow([result.name, *row])
+        writer.writerow([encodable(result.name), *row])
     if target == "-":
         print(text.getvalue(), end="")
     else:

@@ -16,7 +16,7 @@ from nin_exp.errors import DataError
 MAX_PIXELS = 89_478_485
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".pbm", ".tif", ".tiff", ".webp"})
 # Nothing else is tried, whatever a file is called: Pillow would hand PostScript to Ghostscript.
-_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 _WHITE = (255, 255, 255, 255)
 
 
@@ -40,7 +40,7 @@ def read_image(path: Path, *, channels: Literal[1, 3], image_size: int | None) -
         # Damaged metadata and suspicious sizes: the former does no harm, the latter is refused below.
         warnings.simplefilter("ignore")
         try:
-            with Image.open(path, formats=_FORMATS) as opened:
+            with Image.open(path, formats=FORMATS) as opened:
                 if opened.width * opened.height > MAX_PIXELS:
                     raise UnreadableImageError(f"{path}: {opened.width}x{opened.height} pixels, more than {MAX_PIXELS}")
                 image = as_shown(opened, "L" if channels == 1 else "RGB")

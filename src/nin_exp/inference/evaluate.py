@@ -15,6 +15,7 @@ from nin_exp.data.folder import resolve_data_dir
 from nin_exp.data.prepare import prepare
 from nin_exp.errors import DataError
 from nin_exp.inference.evaluation_log import EvaluationLog
+from nin_exp.inference.files import check_writable
 from nin_exp.inference.images import fit, read_levels
 from nin_exp.inference.other_data import DataChoice
 from nin_exp.module.evaluate import Predictions, metrics
@@ -83,13 +84,16 @@ def evaluate(run: TrainedRun, choice: DataChoice, split: Split, *, again: bool) 
     Raises:
         IntegrityError: the run's weights were not kept, or are damaged.
         RefusedError: the test split was read before.
+        StorageError: a test reading could not be kept in the run's folder.
         DataError: the data cannot be read, or are of other classes.
     """
     predictor = run.predictor  # loads the network, and verifies its checkpoint
     log = EvaluationLog(run.path, run.record)
     own = None if choice.is_other else run.record.data.get("fingerprint")
-    if split == "test" and own is not None:
-        log.refuse_second(own, again=again)  # before minutes of reading
+    if split == "test":  # before minutes of reading
+        check_writable(log.path)
+        if own is not None:
+            log.refuse_second(own, again=again)
     config = replace(run.config, dataset=choice.node)
     data = prepare(
         build_dataset(config, choice.allowed_packages), resolve_data_dir(choice.data_dir), run.config.split_seed

@@ -19,6 +19,7 @@ from nin_exp.inference.maps import (
     bounding_box,
     class_maps,
     enlarge,
+    first_filters,
     grad_cam,
     has_cam,
 )
@@ -93,6 +94,24 @@ class Explanation:
         left, top, right, bottom = shown
         across, down = self.size
         return left * across // width, top * down // height, -(-right * across // width), -(-bottom * down // height)
+
+
+def what_is_missing(predictor: Predictor, found: Explanation, head: str) -> list[str]:
+    """What the run's network has no picture of, and why, a sentence each; the same for all its images.
+
+    Args:
+        head: the option's name.
+    """
+    notes = []
+    if found.cam is None:
+        notes.append(f"head={head} has no CAM: no global pool makes its logits; Grad-CAM is shown")
+    if found.class_maps is None:
+        notes.append(f"head={head} has no maps, one a class: there is no picture class_maps")
+    if found.grad_cam.size == 1:
+        notes.append("the backbone's last maps are 1x1: they say what was seen, not where")
+    if first_filters(predictor.network, predictor.spec.image_spec) is None:
+        notes.append("the first layer is neither a convolution nor dense: there is no picture filters")
+    return notes
 
 
 def explain_each(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard, Union, cast
 
 import numpy as np
@@ -15,9 +14,9 @@ from PIL import Image
 from nin_exp.contracts.data import ImageSpec
 
 # The conversions of the training images: two versions of them would drift apart.
-from nin_exp.data.images import UnreadableImageError, as_shown, read_image
+from nin_exp.data.images import MAX_PIXELS, UnreadableImageError, as_shown, read_image
 from nin_exp.errors import DataError
-from nin_exp.inference.files import folder_images
+from nin_exp.inference.files import at_home, folder_images
 
 if TYPE_CHECKING:
     import torch
@@ -48,8 +47,8 @@ def each_image(images: ImageInput, channels: int) -> Iterator[OneImage]:
     elif _is_tensor(images):
         yield from images if images.ndim == 4 else [images]
     elif isinstance(images, str | os.PathLike):
-        path = Path(images).expanduser()
-        yield from folder_images(path) if path.is_dir() else [images]
+        path = at_home(images)
+        yield from folder_images(path) if os.path.isdir(path) else [images]  # noqa: PTH112  (as in files.py)
     elif isinstance(images, Image.Image):
         yield images
     elif isinstance(images, Iterable):
@@ -72,9 +71,9 @@ def read_levels(image: OneImage, channels: int, name: str) -> Levels:
     Raises:
         UnreadableImageError: it is no image, or its channels cannot be made those of the network.
     """
-    if isinstance(image, str | os.PathLike):
-        return read_image(Path(image).expanduser(), channels=_convertible(channels, name), image_size=None)
     try:
+        if isinstance(image, str | os.PathLike):
+            return read_image(at_home(image), channels=_convertible(channels, name), image_size=None)
         if _is_tensor(image):
             image = _from_tensor(image)
         if isinstance(image, np.ndarray):
@@ -84,6 +83,8 @@ def read_levels(image: OneImage, channels: int, name: str) -> Levels:
             image = _to_pillow(levels)
         if not isinstance(image, Image.Image):
             raise ValueError(f"must be a path, a Pillow image, an array or a tensor, got {type(image).__name__}")
+        if image.width * image.height > MAX_PIXELS:  # of a Pillow image that is not decoded yet
+            raise ValueError(f"{image.width}x{image.height} pixels, more than {MAX_PIXELS}")
         mode: Literal["L", "RGB"] = "L" if _convertible(channels, name) == 1 else "RGB"
         converted = as_shown(image, mode)
         return np.array(converted, dtype=np.uint8).reshape(converted.height, converted.width, channels)

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from nin_exp.inference.images import Levels
 from nin_exp.inference.maps import Box, FloatMap, enlarge
+from nin_exp.inference.text import printable
 
 CELL = 192
 """Side of one picture in a sheet, in pixels."""
@@ -104,7 +105,7 @@ def captioned(picture: Image.Image, caption: str, *, bold: bool = False) -> Imag
     cell = Image.new("RGB", (CELL, CELL + CAPTION), _BACKGROUND)
     cell.paste(picture, ((CELL - picture.width) // 2, (CELL - picture.height) // 2))
     draw, font = ImageDraw.Draw(cell), _font()
-    text = _shortened(draw, caption, font)
+    text = _shortened(draw, printable(caption), font)
     draw.text((CELL // 2, CELL + 2), text, fill=_INK, font=font, anchor="ma", stroke_width=0.4 if bold else 0)
     return cell
 

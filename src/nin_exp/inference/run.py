@@ -250,6 +250,7 @@ class TrainedRun:
 
         if split not in SPLITS:
             raise ConfigError(f"split must be val, train or test, got '{split}'.{nearest(split, SPLITS)}")
+        _ = self.network  # verifies the checkpoint, before anything else is looked at
         composer = Composer(resolve_config_dirs(config_dir), self.allowed_packages)
         choice = choose_data(self.config, self.input_spec.image_spec, overrides, composer)
         from nin_exp.inference.evaluate import evaluate

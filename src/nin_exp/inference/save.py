@@ -26,6 +26,7 @@ from nin_exp.inference.pictures import (
 from nin_exp.inference.prediction import Unreadable
 from nin_exp.inference.run import TrainedRun
 from nin_exp.inference.svg import svg_picture, svg_sheet
+from nin_exp.inference.text import printable
 from nin_exp.records.files import atomic_write, write_text
 
 PictureFormat = Literal["png", "svg"]
@@ -36,6 +37,8 @@ MAX_COLUMNS = 10
 MAX_ROWS = 20
 """Images in one sheet of maps; further ones go to ``class_maps-2.png`` …"""
 
+# Of the 255 bytes that a file name may have; the rest is for numbers, the ending, and the file while it is written.
+_LONGEST_STEM = 150
 _TITLES: dict[MapKind, str] = {"cam": "CAM", "grad_cam": "Grad-CAM"}
 
 
@@ -138,7 +141,8 @@ class _Names:
         self._taken = set(taken)
 
     def take(self, name: str) -> str:
-        stem = Path(name).stem.replace(" ", "_") or "image"
+        plain = printable(Path(name).stem).replace("?", "_").replace(" ", "_")
+        stem = plain.encode("utf-8")[:_LONGEST_STEM].decode("utf-8", "ignore") or "image"
         free, number = stem, 2
         while free.lower() in self._taken:  # some file systems do not tell A from a
             free, number = f"{stem}-{number}", number + 1

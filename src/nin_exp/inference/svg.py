@@ -10,6 +10,7 @@ from xml.sax.saxutils import escape, quoteattr
 from PIL import Image
 
 from nin_exp.inference.pictures import CAPTION, CELL, GAP, Cell
+from nin_exp.inference.text import printable
 
 _FONT = "font-family='sans-serif' font-size='13' fill='#202020' text-anchor='middle'"
 
@@ -42,7 +43,7 @@ def _cell(cell: Cell, x: int, y: int) -> str:
             "fill='none' stroke='#00ffff' stroke-width='2'/>"
         )
     weight = " font-weight='bold'" if cell.is_bold else ""
-    caption = "".join(c if c.isprintable() else "?" for c in cell.caption)  # control characters end an XML document
+    caption = printable(cell.caption)  # control characters end an XML document
     # Long names are squeezed, not cut: a reader of an SVG may search it.
     squeeze = f" textLength='{CELL}' lengthAdjust='spacingAndGlyphs'" if len(caption) > CELL // 7 else ""
     parts.append(f"<text x='{x + CELL // 2}' y='{y + CELL + 15}' {_FONT}{weight}{squeeze}>{escape(caption)}</text>")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
 
+from nin_exp.compose.bounded_yaml import read_bounded
 from nin_exp.compose.check import checked_config
 from nin_exp.config import ExperimentConfig
 from nin_exp.errors import ConfigError, IntegrityError
@@ -33,8 +34,8 @@ def read_config(run_dir: Path, allowed_packages: tuple[str, ...]) -> ExperimentC
     """
     path = run_dir / "config.yaml"
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        values = yaml.safe_load(read_bounded(path))
+    except (ConfigError, OSError, ValueError, yaml.YAMLError) as error:
         raise IntegrityError(f"{path} must be the run's configuration, but cannot be read; train it again") from error
     if not isinstance(values, dict):
         raise IntegrityError(f"{path} must be the run's configuration, got {type(values).__name__}; train it again")
@@ -90,7 +91,8 @@ def checkpoint_path(run_dir: Path, config: ExperimentConfig, record: Record, wei
         IntegrityError: the run did not keep them; says which it kept.
     """
     if record.status != "done":
-        raise ConfigError(f"{run_dir} must be a run that is done, got {record.status} ({record.error}); train it again")
+        why = f" ({record.error})" if record.error else ""
+        raise ConfigError(f"{run_dir} must be a run that is done, got {record.status}{why}; train it again")
     if record.epochs == 0:
         return None
     best, last = (run_dir / CHECKPOINTS[name] for name in ("best", "last"))

@@ -10,6 +10,7 @@ from scipy import special
 
 import nin_exp
 from nin_exp.inference.export.formats import Exported, Format
+from nin_exp.inference.text import printable
 from nin_exp.records.redact import redact_text
 from nin_exp.stats.intervals import Interval
 
@@ -17,15 +18,16 @@ if TYPE_CHECKING:
     from nin_exp.inference.run import TrainedRun
 
 LICENCES = {
-    "digits": "CC BY 4.0 (E. Alpaydin and C. Kaynak, UCI Machine Learning Repository)",
-    "placed_digits": "CC BY 4.0 (made from the digits of E. Alpaydin and C. Kaynak, UCI Machine Learning Repository)",
-    "mnist": "CC BY-SA 3.0 (Y. LeCun and C. Cortes)",
+    "digits": "CC BY 4.0 (E. Alpaydin and C. Kaynak 1998, UCI Machine Learning Repository)",
+    "placed_digits": "CC BY 4.0 (made of the digits of E. Alpaydin and C. Kaynak, UCI Machine Learning Repository)",
+    "mnist": "no formal licence by its authors (Y. LeCun, C. Cortes, C. Burges); copies name CC BY-SA 3.0 or MIT",
     "fashion_mnist": "MIT (Zalando SE)",
-    "cifar10": "none stated by its authors; they ask to cite Krizhevsky 2009",
-    "cifar100": "none stated by its authors; they ask to cite Krizhevsky 2009",
+    "cifar10": "no formal licence; its author asks to cite Krizhevsky 2009, Learning Multiple Layers of Features",
+    "cifar100": "no formal licence; its author asks to cite Krizhevsky 2009, Learning Multiple Layers of Features",
     "svhn": "for non-commercial use only (Netzer et al. 2011)",
-    "flowers": "CC BY 2.0, each photograph by its own author (the TensorFlow team's collection)",
+    "flowers": "CC BY 2.0, each photograph by its own author (TensorFlow's flower_photos; its LICENSE.txt names them)",
 }
+"""As the data sets' own pages and files have it, where they say anything."""
 MAX_NAMES = 50
 
 USE = {
@@ -104,8 +106,7 @@ def wilson_interval(hits: int, total: int, confidence: float) -> Interval:
 
 def _text(value: str) -> str:
     """A name from a configuration or a folder as it stands, not as Markdown."""
-    shown = "".join(c if c.isprintable() else "?" for c in value)
-    return "".join(f"\\{c}" if c in "\\`*[]<>|#" else c for c in shown)
+    return "".join(f"\\{c}" if c in "\\`*[]<>|#" else c for c in printable(value))
 
 
 def _use(run: TrainedRun, file: Path, kind: Format) -> str:

@@ -14,6 +14,7 @@ from nin_exp.inference.export.card import model_card
 from nin_exp.inference.export.facts import run_facts
 from nin_exp.inference.export.formats import SUFFIXES, Exported, Format
 from nin_exp.inference.export.sample import sample_images
+from nin_exp.inference.files import check_writable
 from nin_exp.inference.images import OneImage
 from nin_exp.records.files import atomic_write, write_text
 
@@ -49,6 +50,8 @@ def export_run(
     if kind not in SUFFIXES:
         raise ConfigError(f"format must be {', '.join(SUFFIXES)}, got '{kind}'.{nearest(kind, SUFFIXES)}")
     path = _target(run, kind, output)
+    _ = run.network  # verifies the checkpoint, before anything else is looked at
+    check_writable(path)
     exported = _exported(run, kind, images)
     card = model_card(run, path, kind, exported)
     with atomic_write(path) as file:

@@ -55,8 +55,3 @@ def value_of(record: Record, name: str) -> float | None:
     """A metric or cost of a run; None when it was not measured or is not finite."""
     found = getattr(record, name) if name in COSTS else record.metrics.get(name)
     return float(found) if isinstance(found, int | float) and math.isfinite(found) else None
-
-
-def is_better(one: float, other: float, direction: Direction) -> bool:
-    """Whether one value is strictly better than another."""
-    return one > other if direction == "maximize" else one < other

@@ -70,6 +70,25 @@ def test_images_are_those_of_their_files(tmp_path, source):
             assert np.array_equal(image, read_image(path, channels=3, image_size=6))
 
 
+def test_the_store_is_mapped_and_what_a_run_holds_is_its_own(tmp_path, source, monkeypatch):
+    kinds = []
+    original = decoded_store._Store.load
+
+    def load(store, decode):
+        kinds.append(type((found := original(store, decode)).images))
+        return found
+
+    monkeypatch.setattr(decoded_store._Store, "load", load)
+    loaded = source().load(tmp_path / "data")
+    assert kinds == [np.memmap]
+    before = loaded.train.images.copy()
+    for array in (loaded.train.images, loaded.test.images):
+        assert type(array) is np.ndarray
+        assert array.base is None or type(array.base) is np.ndarray
+    images_file(tmp_path / "data").write_bytes(bytes(25 * 6 * 6 * 3))
+    assert np.array_equal(loaded.train.images, before)
+
+
 def test_another_test_split_decodes_nothing_and_another_size_everything(tmp_path, source, decoded):
     source().load(tmp_path / "data")
     half = source(test_fraction=0.5).load(tmp_path / "data")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nin_exp.data.checks import check_source
 from nin_exp.data.folders import scan_folders
 from nin_exp.data.sources.flowers import Flowers
 from nin_exp.data.sources.imagefolder import ImageFolder
@@ -109,13 +110,20 @@ def test_unreadable_files_are_all_named(tmp_path, folder_source, write_folders):
     assert "\n" not in message
 
 
-def test_many_unreadable_files_make_no_endless_line(tmp_path, folder_source, write_folders):
+def test_a_hundred_unreadable_files_are_named_and_more_are_not_an_endless_line(tmp_path, folder_source, write_folders):
     write_folders(tmp_path, {"a": 10, "b": 10})
-    for i in range(40):
-        (tmp_path / "a" / f"bad_{i}.jpg").write_bytes(b"")
-    with pytest.raises(DataError, match=r"40 of 60 files cannot be read: .* and 35 more; mend") as caught:
+    names = [f"a/bad_{i}.jpg" for i in range(103)]
+    for name in names[:100]:
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(DataError, match=r"100 of 120 files cannot be read: .*image\); mend") as caught:
         folder_source(tmp_path).load(tmp_path)
-    assert len(str(caught.value)) < 400
+    assert all(name in str(caught.value) for name in names[:100])
+    for name in names[100:]:
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(DataError, match=r"103 of 123 .* and 3 more, which `nin-exp data check` names; mend"):
+        folder_source(tmp_path).load(tmp_path)
+    (finding,) = [f for f in check_source(folder_source(tmp_path), tmp_path) if f.code == "unreadable"]
+    assert all(name in finding.message for name in names)
 
 
 def test_unreadable_files_are_skipped_and_counted(tmp_path, folder_source, write_folders):

@@ -1,42 +1,48 @@
-"""``nin-exp data``: list, prepare, check and split data sets."""
+"""``nin-exp data``: list, prepare, check and split data sets, and what is kept beside them."""
 
 from __future__ import annotations
 
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from nin_exp.cli.flags import Parser, add_config_flags, composer_for, make_parser
 from nin_exp.errors import ConfigError, DataError, nearest
 
-_ACTIONS = ("list", "prepare", "check", "split")
+_ACTIONS = ("list", "prepare", "check", "split", "cache")
 _SPLIT_FLAGS = ("rate", "fractions", "seed")
-_DESCRIPTION = """List, prepare, check and split data sets.
+_DESCRIPTION = """List, prepare, check and split data sets, and clear what is kept beside them.
 
   list                 which data sets there are, and where each would be read from
   prepare NAME ...     fetch data sets into the data folder, as one file each
   check NAME ...       say what is wrong with them: duplicates, empty classes, imbalance, unreadable files
-  split SOURCE DEST    copy class folders into train, val (and test) below DEST; SOURCE is only read"""
+  split SOURCE DEST    copy class folders into train, val (and test) below DEST; SOURCE is only read
+  cache                the decoded images and whitenings that runs keep in the data folder; --clear removes them"""
 _EPILOG = """examples:
   nin-exp data prepare mnist cifar10
   nin-exp data check imagefolder dataset.source=my_photos dataset.image_size=64
-  nin-exp data split flower_photos flowers_split --rate 0.1 --seed 0"""
+  nin-exp data split flower_photos flowers_split --rate 0.1 --seed 0
+  nin-exp data cache --clear"""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the verb; ``check`` exits with 3 when it finds an error."""
     parser: Parser = make_parser("data", _DESCRIPTION, _EPILOG)
-    parser.add_argument("action", metavar="list|prepare|check|split")
+    parser.add_argument("action", metavar="|".join(_ACTIONS))
     parser.add_argument("--rate", metavar="R", help="split: the part of each class for val (0.1)")
     parser.add_argument("--fractions", metavar="T,V[,E]", help="split: the parts for train, val and test")
     parser.add_argument("--seed", metavar="N", help="split: of the draw, or 'random' (0)")
+    parser.add_argument("--clear", action="store_true", help="cache: remove all that no process is using")
     add_config_flags(parser)
     args = parser.parse(arguments)
     if args.action not in _ACTIONS:
         raise ConfigError(f"'{args.action}' is not something `nin-exp data` does.{nearest(args.action, _ACTIONS)}")
+    if args.clear and args.action != "cache":
+        raise ConfigError(f"--clear belongs to `nin-exp data cache`, not to `data {args.action}`; leave it out")
     if args.action == "split":
         return _split(args)
     for flag in _SPLIT_FLAGS:
@@ -45,8 +51,12 @@ def run(arguments: Sequence[str]) -> int:
     composer = composer_for(args)
     names = [word for word in args.overrides if "=" not in word]
     overrides = [word for word in args.overrides if "=" in word]
+    if args.action in ("list", "cache") and names:
+        raise ConfigError(f"data {args.action} takes no name, got '{names[0]}'; leave it out")
     if args.action == "list":
         return _list(composer, overrides, as_json=args.json)
+    if args.action == "cache":
+        return _cache(composer, overrides, clears=args.clear, as_json=args.json)
     if not names:
         raise ConfigError(f"data {args.action} needs a data set's name, such as mnist; `nin-exp data list` lists them")
     sources = {name: _source(composer, name, overrides) for name in names}
@@ -54,24 +64,38 @@ def run(arguments: Sequence[str]) -> int:
     return action(sources, as_json=args.json)
 
 
+def _compose(composer: Any, words: list[str]) -> Any:
+    from nin_exp.compose.overrides import parse_overrides
+
+    settings = parse_overrides(words, composer.groups)
+    swept = [str(s) for s in settings if s.swept]
+    if swept:
+        raise ConfigError(f"data takes one value a key, got the list {swept[0]}; give one value")
+    return composer.compose([(s.key, s.values[0]) for s in settings])
+
+
+def _data_dir(config: Any) -> Path:
+    from nin_exp.data.folder import resolve_data_dir
+
+    return resolve_data_dir(config.data_dir)
+
+
 def _source(composer: Any, name: str, overrides: list[str]) -> tuple[Any, Path]:
     """A data source and the data folder, as composed."""
     from nin_exp.build import build_dataset
-    from nin_exp.compose.overrides import parse_overrides
-    from nin_exp.data.folder import resolve_data_dir
 
-    settings = parse_overrides([f"dataset={name}", *overrides], composer.groups)
-    config = composer.compose([(s.key, s.values[0]) for s in settings])
-    return build_dataset(config, composer.allowed_packages), resolve_data_dir(config.data_dir)
+    config = _compose(composer, [f"dataset={name}", *overrides])
+    return build_dataset(config, composer.allowed_packages), _data_dir(config)
 
 
 def _list(composer: Any, overrides: list[str], *, as_json: bool) -> int:
     from nin_exp.data.catalog import catalog
 
+    data_dir = _data_dir(_compose(composer, overrides))  # first: what was typed wrong is said, once
     sources, own = {}, []
     for name in composer.groups["dataset"]:
         try:
-            sources[name], data_dir = _source(composer, name, overrides)
+            sources[name], _ = _source(composer, name, overrides)
         except ConfigError:
             own.append(name)  # takes dataset.source: there is nothing to look for
     entries = catalog(sources, data_dir)
@@ -129,6 +153,32 @@ def _check(sources: dict[str, tuple[Any, Path]], *, as_json: bool) -> int:
                 print(f"  {finding.severity:<8} {finding.message}")
     has_errors = any(f.severity == "error" for findings in found.values() for f in findings)
     return DataError.exit_code if has_errors else 0
+
+
+def _cache(composer: Any, overrides: list[str], *, clears: bool, as_json: bool) -> int:
+    from nin_exp.data.kept import clear, kept
+
+    data_dir = _data_dir(_compose(composer, overrides))
+    removed, left = clear(data_dir) if clears else ([], kept(data_dir))
+    if as_json:
+        rows = {"removed": removed, "kept": left}
+        print(json.dumps({"data_dir": data_dir, **rows}, indent=1, default=_plain))
+        return 0
+    print(f"data folder: {data_dir}")
+    for word, entries in (("removed", removed), ("kept", left)):
+        for entry in entries:
+            size, day = f"{entry.num_bytes / 1e6:>9,.1f} MB", f"{datetime.fromtimestamp(entry.written_at):%Y-%m-%d}"
+            print(f"  {word:<7} {size}  {day}  {entry.kind}: {entry.about}")
+    total = sum(entry.num_bytes for entry in removed or left) / 1e6
+    verb = "removed" if removed else "kept"
+    in_use = f"; {len(left)} in use by another process" if clears and left else ""
+    remedy = "; --clear removes them, and runs make them anew" if left and not clears else ""
+    print(f"{total:,.1f} MB {verb}{in_use}{remedy}")
+    return 0
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else str(value)
 
 
 def _split(args: Any) -> int:

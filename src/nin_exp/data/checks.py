@@ -94,7 +94,7 @@ def _unreadable(folders: DecodedFolders) -> list[Finding]:
     if not bad:
         return []
     message = (
-        f"{len(bad)} files cannot be read: {_examples(bad)}; mend or remove them, or train with dataset.unreadable=skip"
+        f"{len(bad)} files cannot be read: {', '.join(bad)}; mend or remove them, or train with dataset.unreadable=skip"
     )
     return [Finding("error", "unreadable", message, tuple(bad))]
 

@@ -20,7 +20,7 @@ from nin_exp.data.validate import RawSplit, assemble
 from nin_exp.errors import DataError
 
 T = TypeVar("T")
-_SHOWN = 5
+_MOST_NAMED = 100
 _MAX_THREADS = 8
 
 
@@ -129,24 +129,25 @@ def stored_folders(scan: FolderScan, *, channels: Literal[1, 3], image_size: int
     """As ``decode_folders``, from the store in ``data_dir`` as far as it holds them; the rest is decoded into it."""
     # In one order, whatever split a file stands in: another test fraction decodes nothing anew.
     paths = sorted([*scan.train.paths, *scan.test.paths])
-    stored = stored_images(
+    places = {path: row for row, path in enumerate(paths)}
+    with stored_images(
         paths,
         scan.root,
         channels=channels,
         image_size=image_size,
         data_dir=data_dir,
         decode=lambda chunk: _read_all(chunk, channels, image_size),
-    )
-    places = {path: row for row, path in enumerate(paths)}
+    ) as stored:
 
-    def part(files: FolderFiles) -> Decoded:
-        rows = [places[path] for path in files.paths]
-        good = [i for i, row in enumerate(rows) if row not in stored.reasons]
-        kept = FolderFiles(tuple(files.paths[i] for i in good), tuple(files.labels[i] for i in good))
-        unreadable = [(paths[row], stored.reasons[row]) for row in rows if row in stored.reasons]
-        return Decoded(stored.images[[rows[i] for i in good]], kept, tuple(unreadable))
+        def part(files: FolderFiles) -> Decoded:
+            rows = [places[path] for path in files.paths]
+            good = [i for i, row in enumerate(rows) if row not in stored.reasons]
+            kept = FolderFiles(tuple(files.paths[i] for i in good), tuple(files.labels[i] for i in good))
+            unreadable = [(paths[row], stored.reasons[row]) for row in rows if row in stored.reasons]
+            copied = np.asarray(stored.images[[rows[i] for i in good]])
+            return Decoded(copied, kept, tuple(unreadable))
 
-    return DecodedFolders(scan, part(scan.train), part(scan.test))
+        return DecodedFolders(scan, part(scan.train), part(scan.test))
 
 
 def assemble_folders(decoded: DecodedFolders, unreadable: Literal["error", "skip"]) -> LoadedData:
@@ -193,5 +194,6 @@ def _size(array: npt.NDArray[np.uint8]) -> str:
 
 
 def _shown(names: list[str]) -> str:
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    more = len(names) - _MOST_NAMED
+    rest = f" and {more} more, which `nin-exp data check` names"
+    return ", ".join(names[:_MOST_NAMED]) + (rest if more > 0 else "")

@@ -45,6 +45,11 @@ class RemoteFile:
     algorithm: Literal["md5", "sha256"] = "md5"
 
 
+def lock_path(folder: Path, name: str) -> Path:
+    """The file whose lock ``only_one`` holds."""
+    return folder / f".{name}.lock"
+
+
 @contextmanager
 def only_one(folder: Path, name: str) -> Iterator[None]:
     """Hold the lock under which ``name`` is fetched into ``folder``; others wait.
@@ -54,7 +59,7 @@ def only_one(folder: Path, name: str) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / f".{name}.lock")
+        lock = FileLock(lock_path(folder, name))
         lock.acquire()
     except (OSError, Timeout) as error:
         raise StorageError(f"{folder} cannot be written: {error}; give data_dir=PATH") from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import typing
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from nin_exp.ranges import (
@@ -182,8 +183,14 @@ class ExperimentConfig:
         return built
 
 
+@cache
+def field_types(section: Any) -> dict[str, Any]:
+    """Types of a section's fields, with their ranges; to work them out takes longer than to check a configuration."""
+    return typing.get_type_hints(section, include_extras=True)
+
+
 def _build(kind: Any, values: dict[str, Any]) -> Any:
-    hints = typing.get_type_hints(kind)
+    hints = field_types(kind)
     arguments = {}
     for field in fields(kind):
         value = values[field.name]

@@ -151,6 +151,29 @@ def test_what_no_ray_node_has_is_refused(tmp_path: Path) -> None:
     assert "executor.address must name a Ray cluster that runs, got 127.0.0.1:1" in error
 
 
+@pytest.mark.parametrize("where", ["local", "ray", "slurm"])
+def test_a_search_with_two_ranks_a_trial_prunes_by_epochs(tmp_path: Path, where: str) -> None:
+    """The first trial learns, the others do not: they are ended long before their last epoch."""
+    if where == "ray":
+        pytest.importorskip("ray", reason="needs nin-exp[ray]")
+    environment = fake_slurm.install(tmp_path / "slurm") if where == "slurm" else {}
+    arguments = [
+        "tune", "dataset=digits", "backbone=nin", "backbone.width=0.1", "backbone.dropout=0", "study=s", "trainer=ddp",
+        "trainer.accelerator=cpu", "trainer.max_epochs=40", "optimizer.lr=0.05,1e-7,1e-8", "schedule=constant",
+        "tune.sampler=grid", "tune.sampler_seed=1", "tune.pruner=asha", "tune.reduction_factor=2", f"executor={where}",
+    ]  # fmt: skip
+    process = start(tmp_path / "w", *arguments, **environment)
+    output, error = process.communicate(timeout=800)
+    assert process.returncode == 0, error
+    assert "1 done, 2 pruned" in output
+    study = tmp_path / "w" / "runs" / "s"
+    records = [Record.read(study / job.job_id) for job in Study.read(study).jobs]
+    assert sorted(r.status for r in records) == ["done", "pruned", "pruned"]
+    assert [r.devices for r in records if r.status == "done"] == [2]
+    assert max(r.epochs for r in records if r.status == "pruned") < 40
+    assert not list(study.glob("*/.lock"))
+
+
 def test_preempted_slurm_jobs_are_queued_again_and_go_on(tmp_path: Path, local: Path) -> None:
     environment = fake_slurm.install(tmp_path / "slurm")
     state = Path(environment["FAKE_SLURM_DIR"])

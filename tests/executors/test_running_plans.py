@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -16,8 +17,16 @@ from pathlib import Path
 
 import pytest
 
+from nin_exp.compose.composer import Composer
+from nin_exp.compose.groups import shipped_config_dir
+from nin_exp.errors import StorageError
+from nin_exp.executors.demand import Demand
+from nin_exp.executors.feed import ListFeed
+from nin_exp.executors.local import LocalExecutor
 from nin_exp.executors.running import RUNNING_DIR, cancel_study
+from nin_exp.plan.expand import plan_single
 from nin_exp.records.files import write_json
+from nin_exp.records.job import Job
 from nin_exp.records.processes import (
     PROCESS_FILE,
     ProcessId,
@@ -141,6 +150,65 @@ def test_cancel_stops_a_plan_and_the_command_goes_on(tmp_path: Path, nin_exp) ->
     nothing = nin_exp("cancel")
     assert nothing.returncode == 0
     assert "nothing of runs/s runs on this machine" in nothing.stdout
+
+
+@pytest.mark.slow
+def test_two_plans_of_one_study_share_its_jobs(tmp_path: Path) -> None:
+    """Each epoch of each job is trained once, and both plans end well."""
+    arguments = ["train", "-m", *TINY, "trainer.max_epochs=4", "seeds=3", "executor.workers=1"]
+    plans = [start(tmp_path, *arguments), start(tmp_path, *arguments)]
+    for plan in plans:
+        _, error = plan.communicate(timeout=240)
+        assert plan.returncode == 0, error
+    records = list(tmp_path.glob("runs/s/*/record.json"))
+    assert len(records) == 3
+    for record in records:
+        assert Record.read(record.parent).status == "done"
+        text = (record.parent / "log.txt").read_text()
+        assert [text.count(f" epoch={number} ") for number in range(1, 5)] == [1] * 4
+
+
+class Failing(ListFeed):
+    """Cannot go on once its job has an epoch behind it."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__([job], lambda job: None, lambda outcome: None, lambda: None)
+        self._metrics = job.run_dir / "metrics.csv"
+
+    def on_tick(self) -> None:
+        if self._metrics.is_file():
+            raise StorageError("the disk is full")
+
+
+@pytest.mark.slow
+def test_a_plan_that_cannot_go_on_lets_its_jobs_save(tmp_path: Path) -> None:
+    """Else the plan would wait for its jobs' ends, which are far away."""
+    texts = [*TINY, f"runs_dir={tmp_path}", "trainer.max_epochs=5000"]
+    plan = plan_single(Composer((shipped_config_dir(),)), texts, "")
+    settings = {key: value for key, value in plan.config.executor.items() if key != "_target_"}
+    executor = LocalExecutor(Demand(1, use_gpus=False), **settings)
+    with pytest.raises(StorageError, match="the disk is full"):
+        executor.run_feed(Failing(plan.jobs[0]))
+    run_dir = plan.jobs[0].run_dir
+    assert (run_dir / "checkpoints" / "last.ckpt").is_file()
+    assert not (run_dir / ".lock").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="sets a limit of Linux's shells")
+def test_a_full_disk_is_exit_code_6_of_the_job(tmp_path: Path) -> None:
+    """No file may be larger than 24 KiB: checkpoints do not fit, and everything smaller does."""
+    command = shlex.join([sys.executable, "-m", "nin_exp", "train", "-m", *TINY, "seeds=2"])
+    done = subprocess.run(
+        ["bash", "-c", f"ulimit -f 24; exec {command}"], cwd=tmp_path, capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": str(REPO / "src")},
+    )  # fmt: skip
+    assert done.returncode == 6, done.stderr  # the report does not fit either
+    assert done.stderr.count("failed: ") == 2
+    records = [Record.read(path.parent) for path in tmp_path.glob("runs/s/*/record.json")]
+    assert [(r.status, r.exit_code) for r in records] == [("failed", 6)] * 2
+    assert all("cannot be written" in (r.error or "") for r in records)
+    assert not list(tmp_path.rglob("*.tmp"))
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from nin_exp.compose.composer import Composer
 from nin_exp.compose.groups import shipped_config_dir
 from nin_exp.errors import ConfigError
 from nin_exp.executors import slots
+from nin_exp.executors.demand import Demand
 from nin_exp.executors.slots import make_slots
+from nin_exp.records.job import Job
 
 Settings = Callable[..., dict[str, Any]]
 
@@ -34,9 +37,14 @@ def settings(composer: Composer) -> Settings:
 
 def test_one_gpu_a_slot(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,1,GPU-abc,7")
-    assert [s.gpus for s in make_slots(8, use_gpus=True, **settings())] == [("3",), ("1",), ("GPU-abc",), ("7",)]
-    assert [s.gpus for s in make_slots(8, use_gpus=True, **settings(workers="2"))] == [("3",), ("1",)]
-    assert [s.gpus for s in make_slots(8, use_gpus=True, **settings(gpus_per_job="2"))] == [
+    assert [s.gpus for s in make_slots(Demand(8, use_gpus=True), **settings())] == [
+        ("3",),
+        ("1",),
+        ("GPU-abc",),
+        ("7",),
+    ]
+    assert [s.gpus for s in make_slots(Demand(8, use_gpus=True), **settings(workers="2"))] == [("3",), ("1",)]
+    assert [s.gpus for s in make_slots(Demand(8, use_gpus=True), **settings(gpus_per_job="2"))] == [
         ("3", "1"),
         ("GPU-abc", "7"),
     ]
@@ -45,33 +53,33 @@ def test_one_gpu_a_slot(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> 
 @pytest.mark.parametrize("value", ["", "-1"])
 def test_hidden_gpus_are_not_used(monkeypatch: pytest.MonkeyPatch, settings: Settings, value: str) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", value)
-    assert all(s.gpus is None for s in make_slots(4, use_gpus=True, **settings()))
+    assert all(s.gpus is None for s in make_slots(Demand(4, use_gpus=True), **settings()))
 
 
 def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     monkeypatch.setattr(slots.os, "sched_getaffinity", lambda pid: set(range(8)))
     monkeypatch.setattr(slots, "_free_memory", lambda: 64 * 2**30)
-    assert [s.threads for s in make_slots(100, use_gpus=False, **settings())] == [1] * 8
-    assert [s.threads for s in make_slots(2, use_gpus=False, **settings())] == [4, 4]
-    assert [s.threads for s in make_slots(100, use_gpus=False, **settings(workers="3"))] == [2, 2, 2]
+    assert [s.threads for s in make_slots(Demand(100, use_gpus=False), **settings())] == [1] * 8
+    assert [s.threads for s in make_slots(Demand(2, use_gpus=False), **settings())] == [4, 4]
+    assert [s.threads for s in make_slots(Demand(100, use_gpus=False), **settings(workers="3"))] == [2, 2, 2]
     monkeypatch.setattr(slots, "_free_memory", lambda: 5 * 2**30)
-    assert len(make_slots(100, use_gpus=False, **settings())) == 2
+    assert len(make_slots(Demand(100, use_gpus=False), **settings())) == 2
 
 
 def test_declared_gpus_stand_before_visible_ones(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7")
-    found = make_slots(8, use_gpus=True, **settings(gpus="[0,1,GPU-x,3]"))
+    found = make_slots(Demand(8, use_gpus=True), **settings(gpus="[0,1,GPU-x,3]"))
     assert [s.gpus for s in found] == [("0",), ("1",), ("GPU-x",), ("3",)]
     with pytest.raises(ConfigError, match=r"executor\.gpus must name each GPU once"):
-        make_slots(8, use_gpus=True, **settings(gpus="[0,0]"))
+        make_slots(Demand(8, use_gpus=True), **settings(gpus="[0,0]"))
 
 
 def test_shares_of_a_gpu(settings: Settings) -> None:
     """Dealt round: two jobs on two GPUs are alone; never more than 1 / share jobs on one."""
-    halves = make_slots(8, use_gpus=True, **settings(gpus="[0,1]", gpus_per_job="0.5"))
+    halves = make_slots(Demand(8, use_gpus=True), **settings(gpus="[0,1]", gpus_per_job="0.5"))
     assert [s.gpus for s in halves] == [("0",), ("1",), ("0",), ("1",)]
-    assert len(make_slots(8, use_gpus=True, **settings(gpus="[0]", gpus_per_job="0.3"))) == 3
-    assert len(make_slots(99, use_gpus=True, **settings(gpus="[0]", gpus_per_job="0.1"))) == 10
+    assert len(make_slots(Demand(8, use_gpus=True), **settings(gpus="[0]", gpus_per_job="0.3"))) == 3
+    assert len(make_slots(Demand(99, use_gpus=True), **settings(gpus="[0]", gpus_per_job="0.1"))) == 10
 
 
 @pytest.mark.parametrize(
@@ -84,4 +92,39 @@ def test_shares_of_a_gpu(settings: Settings) -> None:
 )
 def test_wrong_shares(settings: Settings, values: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        make_slots(8, use_gpus=True, **settings(**values))
+        make_slots(Demand(8, use_gpus=True), **settings(**values))
+
+
+def test_ranks_count_as_processes(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+    """Four cores: four jobs of one process each, two of two ranks, one of three; memory is for processes, too."""
+    monkeypatch.setattr(slots.os, "sched_getaffinity", lambda pid: set(range(4)))
+    monkeypatch.setattr(slots, "_free_memory", lambda: 64 * 2**30)
+
+    def threads(devices: int, **values: str) -> list[int]:
+        demand = Demand(9, use_gpus=False, devices=devices)
+        return [slot.threads for slot in make_slots(demand, **settings(**values))]
+
+    assert [threads(devices) for devices in (1, 2, 3, 8)] == [[1] * 4, [2, 2], [4], [4]]
+    assert threads(2, workers="4") == [1] * 4
+    monkeypatch.setattr(slots, "_free_memory", lambda: 9 * 2**30)
+    assert threads(2) == [2, 2]
+    monkeypatch.setattr(slots, "_free_memory", lambda: 5 * 2**30)
+    assert threads(2) == [4]
+
+
+def test_ranks_get_a_gpu_each(settings: Settings) -> None:
+    demand = Demand(9, use_gpus=True, devices=2)
+    assert [s.gpus for s in make_slots(demand, **settings(gpus="[0,1,2,3]"))] == [("0", "1"), ("2", "3")]
+    message = r"executor\.gpus_per_job must be at least trainer\.devices \(2\), got 1; leave it null"
+    with pytest.raises(ConfigError, match=message):
+        make_slots(demand, **settings(gpus="[0,1,2,3]", gpus_per_job="1"))
+
+
+def test_what_a_plan_asks_for() -> None:
+    def job(engine: str, accelerator: str, devices: int) -> Job:
+        config = {"engine": engine, "trainer": {"accelerator": accelerator, "devices": devices}}
+        return Job("j", config, "", "", Path(), "s", 0)
+
+    jobs = [job("torch", "cpu", 2), job("numpy", "auto", 1)]
+    assert Demand.of(jobs, 7) == Demand(7, use_gpus=False, devices=2)
+    assert Demand.of([*jobs, job("torch", "auto", 1)], 7) == Demand(7, use_gpus=True, devices=2)

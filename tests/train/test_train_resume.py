@@ -65,6 +65,23 @@ def test_a_disturbed_run_ends_in_the_same_bytes(runs, case: list[str]) -> None: 
     disturb_and_compare(runs, case)
 
 
+def test_what_goes_on_finds_the_weights_that_it_calls_the_best(runs) -> None:  # type: ignore[no-untyped-def]
+    """Also where checkpoints are rare: on a GPU the epochs that are trained again may rank otherwise."""
+    case = ["checkpoint.every_epochs=100", "trainer.max_epochs=6"]
+    runs.kill(28, *case)
+    run_dir = runs.job(*case, name="run").run_dir
+    progress = content(run_dir, "last.ckpt")["progress"]
+    assert progress["best_epoch"] == content(run_dir, "best.ckpt")["epoch"]
+
+
+def test_half_written_files_of_a_killed_process_go(runs) -> None:  # type: ignore[no-untyped-def]
+    runs.kill(7)
+    folder = runs.job().run_dir / "checkpoints"
+    (folder / ".last.ckpt.abc.tmp").write_bytes(b"half")
+    _, run_dir = runs.train(name="run")
+    assert not list(run_dir.rglob("*.tmp"))
+
+
 def test_bfloat16_keeps_float32_weights(runs) -> None:  # type: ignore[no-untyped-def]
     record, run_dir = runs.train("trainer.precision=bf16-mixed", "trainer.max_epochs=1", name="bf16")
     _, exact_dir = runs.train("trainer.max_epochs=1", name="exact")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from nin_exp.compose.groups import shipped_config_dir
 from nin_exp.errors import ConfigError, StorageError
 from nin_exp.executors.feed import Feed
 from nin_exp.executors.outcome import Outcome, write_ending
+from nin_exp.plan.forecast import forecast_search
 from nin_exp.plan.tuned import plan_tuned
 from nin_exp.records.job import Job
 from nin_exp.records.processes import ProcessId
@@ -25,6 +27,7 @@ from nin_exp.records.study import Study
 from nin_exp.tune import feed as feed_module
 from nin_exp.tune.plan import plan_search
 from nin_exp.tune.run import ArmResult, run_search
+from nin_exp.tune.storage import abandoned, beat, claim
 
 LR = "optimizer.lr=tag(log,interval(1e-3,1))"
 MOMENTUM = "optimizer.momentum=interval(0,0.9)"
@@ -121,9 +124,10 @@ def test_arms_get_the_same_number_of_trials(tune: Callable[..., list[ArmResult]]
         assert result.best[0].number == best.number
         assert result.best[0].values == (best.value,)
     assert len(Study.read(tmp_path / "runs" / "t").jobs) == 16
+    assert forecast_search(tmp_path / "runs" / "t", 20, 2).counts == {"done": 16}
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes"])
+@pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes", pytest.param("gp", marks=pytest.mark.slow)])
 def test_a_killed_search_goes_on_as_if_it_had_not_been(
     tune: Callable[..., list[ArmResult]], tmp_path: Path, sampler: str
 ) -> None:
@@ -166,6 +170,24 @@ def test_a_finished_search_trains_nothing_and_more_trials_go_on(
     assert len(more.trained) == 2
     after = {t.number: (t.params, t.value) for t in trials(tmp_path / "runs")}
     assert {n: after[n] for n in before} == before
+
+
+def test_whose_trial_it_is(tmp_path: Path) -> None:
+    """A trial under way is gone on with when its process has ended: on another machine, when it is silent for long."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(storage=f"sqlite:///{tmp_path / 'optuna.db'}")
+    ours, far, unclaimed = study.ask(), study.ask(), study.ask()
+    claim(ours)
+    other = ProcessId(7, "then", "far")
+    far.set_user_attr("owner", json.dumps(vars(other)))
+    assert [t.number for t in abandoned(study)] == [far.number, unclaimed.number]
+    name = "alive/far/7/then"
+    study.set_user_attr(name, time.time() - 60)
+    assert [t.number for t in abandoned(study)] == [unclaimed.number]
+    study.set_user_attr(name, time.time() - 3600)
+    assert [t.number for t in abandoned(study)] == [far.number, unclaimed.number]
+    beat(study)
+    assert any(key.startswith("alive/") and key != name for key in study.user_attrs)
 
 
 def test_another_space_needs_another_study(tune: Callable[..., list[ArmResult]]) -> None:

@@ -47,7 +47,7 @@ def load_checkpoint(path: Path, map_location: str | torch.device = "cpu") -> dic
     expected = {line.split()[0] for line in expected_path.read_text(encoding="utf-8").splitlines() if line.strip()}
     if _sha256(path) not in expected:
         raise IntegrityError(
-            f"{path} does not match its checksum: it is damaged; delete it to train from an earlier state"
+            f"{path} does not match its checksum: it is damaged; delete the run directory and train again"
         )
     try:
         state = torch.load(path, map_location=map_location, weights_only=True)

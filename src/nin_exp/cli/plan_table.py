@@ -27,7 +27,7 @@ def print_plan(plan: Plan, states: list[JobState], outlook: Forecast, workers: i
     counts = ", ".join(f"{n} {state}" for state, n in count_states(states).items())
     print(f"study   {plan.study_dir}")
     print(f"jobs    {len(plan.jobs)} ({counts}), {concurrency(workers)}")
-    print(f"time    {_duration(outlook.seconds)}")
+    print(f"time    {duration(outlook.seconds)}")
     comparison = plan.study.comparison
     if comparison is not None:
         print(f"arms    {', '.join(comparison.arms)} (baseline {comparison.baseline}, by {', '.join(comparison.by)})")
@@ -52,7 +52,8 @@ def _too_few(outlook: Forecast) -> str:
     return " - too few pairs for p < 0.05, take more seeds"
 
 
-def _duration(seconds: float | None) -> str:
+def duration(seconds: float | None) -> str:
+    """An estimate, in words."""
     if seconds is None:
         return "unknown (no run like these has a record yet, or a cluster decides)"
     if seconds < 90:

@@ -20,6 +20,7 @@ from nin_exp.errors import (
     RefusedError,
     StorageError,
 )
+from nin_exp.executors.demand import Demand
 from nin_exp.executors.executor import make_executor
 from nin_exp.executors.feed import StopPlan
 from nin_exp.executors.outcome import OnOutcome, Outcome
@@ -43,22 +44,22 @@ def run_plan(plan: Plan, args: Any) -> int:
     refuse_looked_at(plan)
     states = states_of(plan.jobs)
     selected = select_jobs(plan.jobs, args.only)
-    use_gpus = plan.config.trainer.accelerator != "cpu"
-    executor = make_executor(plan.config.executor, len(plan.jobs), use_gpus=use_gpus)
+    executor = make_executor(plan.config.executor, Demand.of(plan.jobs, len(plan.jobs)))
     workers = executor.num_workers
     outlook = forecast(plan, states, workers)
     if args.dry_run == "plan":
         print_plan(plan, states, outlook, workers, as_json=args.json)
         return 0
-    missing = wanted_jobs(states, args, selected) if args.dry_run is None else selected
-    wanted = missing[: args.limit]
-    if wanted:
-        raise_problems(executor.preflight(wanted), plan)
     if args.dry_run == "build":
+        raise_problems(executor.preflight(selected[: args.limit]), plan)
         print_plan(plan, states, outlook, workers, as_json=args.json)
         return 0
+    found = wanted_states(states, args, selected)[: args.limit]
+    if found:
+        raise_problems(executor.preflight([state.job for state in found]), plan)
     _say_notes(plan)
     plan.study.write(plan.study_dir)
+    wanted = take_back(found)
     with running_plan(plan.study_dir), PlanProgress(plan, states, wanted, workers, enabled=is_terminal()) as shown:
         on_outcome = stopping_at(shown.on_outcome, 1 if args.fail_fast else args.max_failures)
         stopped = executor.run(wanted, shown.on_start, on_outcome, shown.on_tick) if wanted else None
@@ -117,8 +118,8 @@ def refuse_unready(plan: Plan, *, writes: bool = True) -> None:
         )
 
 
-def wanted_jobs(states: list[JobState], args: Any, selected: list[Job] | None = None) -> list[Job]:
-    """The jobs that are to run now; of those, the records that they had are taken back.
+def wanted_states(states: list[JobState], args: Any, selected: list[Job] | None = None) -> list[JobState]:
+    """The jobs that are to run now.
 
     Args:
         selected: the jobs to look at; None for all.
@@ -133,21 +134,28 @@ def wanted_jobs(states: list[JobState], args: Any, selected: list[Job] | None = 
             "say --stale=keep to use them or --stale=rerun to train them again"
         )
     ids = None if selected is None else {job.job_id for job in selected}
-    wanted = [s for s in _missing(states, args) if ids is None or s.job.job_id in ids]
-    for state in wanted[: args.limit]:
+    return [s for s in _missing(states, args) if ids is None or s.job.job_id in ids]
+
+
+def take_back(states: list[JobState]) -> list[Job]:
+    """The jobs of these states, without the records that they had: they are run from here on."""
+    for state in states:
         if state.record is not None or state.state == "stale":
             _forget(state)
-    return [s.job for s in wanted]
+    return [state.job for state in states]
 
 
 def _missing(states: list[JobState], args: Any) -> list[JobState]:
-    """The jobs that are not done; failed and stale ones as the flags say."""
-    kinds = {"planned", "started", "pruned"}
+    """The jobs that are not done; failed and stale ones as the flags say.
+
+    Those that another process trains come last: it may be about to end, as after a plan was killed.
+    """
+    kinds = {"planned", "started", "pruned", "running"}
     if args.stale == "rerun":
         kinds.add("stale")
     if args.retry_failed:
         kinds.add("failed")
-    return [s for s in states if s.state in kinds]
+    return sorted((s for s in states if s.state in kinds), key=lambda s: s.state == "running")
 
 
 def _forget(state: JobState) -> None:
@@ -184,13 +192,16 @@ def finish(plan: Plan, states: list[JobState], outcomes: list[Outcome], args: An
     from nin_exp.report.collect import load_study
     from nin_exp.report.write import REPORT_DIR, write_report
 
+    bad = [o for o in outcomes if o.ending in (*FAILED, "pruned")]
+    elsewhere = sum(o.ending == "elsewhere" for o in outcomes)
+    for outcome in bad:  # before the report, which may not be written on a full disk
+        print(f"{outcome.ending}: {outcome.job.run_dir}: {outcome.error}", file=sys.stderr)
     results = analyse(load_study(plan.study_dir))
     paths = write_report(results, plan.study_dir / REPORT_DIR)
     if plan.config.logger:
         from nin_exp.cli.wandb_study import log_study
 
         log_study(results, plan.config.logger, plan.study_dir)
-    bad = [o for o in outcomes if o.ending not in ("done", "stopped")]
     failed_before = [s for s in states if s.state == "failed" and not args.retry_failed]
     if args.json:
         print(
@@ -207,9 +218,6 @@ def finish(plan: Plan, states: list[JobState], outcomes: list[Outcome], args: An
         for line in summary_lines(results):
             print(line)
         print(f"report: {paths.html}")
-    for outcome in bad:
-        print(f"{outcome.ending}: {outcome.job.run_dir}: {outcome.error}", file=sys.stderr)
-    elsewhere = sum(s.state == "running" for s in states)
     if elsewhere:
         print(f"{elsewhere} jobs are being trained by another process; run the command again later", file=sys.stderr)
     if failed_before:
@@ -217,7 +225,16 @@ def finish(plan: Plan, states: list[JobState], outcomes: list[Outcome], args: An
             f"{len(failed_before)} jobs failed before and were not tried again; use --retry-failed",
             file=sys.stderr,
         )
-    return EXIT_JOBS_FAILED if bad or failed_before else 0
+    return EXIT_JOBS_FAILED if bad or failed_before or elsewhere else 0
 
 
-__all__ = ["FAILED", "finish", "raise_problems", "refuse_unready", "run_plan", "stopping_at", "wanted_jobs"]
+__all__ = [
+    "FAILED",
+    "finish",
+    "raise_problems",
+    "refuse_unready",
+    "run_plan",
+    "stopping_at",
+    "take_back",
+    "wanted_states",
+]

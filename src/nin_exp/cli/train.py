@@ -56,10 +56,9 @@ def run(arguments: Sequence[str]) -> int:
 def print_config(composer: Any, args: Any, *, search: bool = False) -> int:
     """Print the composed configuration; with lists, that of the first job."""
     from nin_exp.compose.composer import to_yaml
-    from nin_exp.compose.overrides import parse_overrides
     from nin_exp.records.redact import redact
 
-    settings = parse_overrides(args.overrides, composer.groups, search=search)
+    settings = composer.settings(args.overrides, search=search)
     assignments = [(s.key, s.values[0]) for s in settings]
     composer.compose(assignments)  # what is printed is valid
     if args.json:
@@ -73,12 +72,12 @@ def print_config(composer: Any, args: Any, *, search: bool = False) -> int:
 
 def _train_here(plan: Plan, args: Any) -> int:
     from nin_exp.cli.progress import RunProgress
-    from nin_exp.cli.run_plan import raise_problems, refuse_unready, wanted_jobs
+    from nin_exp.cli.run_plan import raise_problems, refuse_unready, take_back, wanted_states
     from nin_exp.plan.states import states_of
 
     refuse_unready(plan)
     states = states_of(plan.jobs)
-    wanted = wanted_jobs(states, args)
+    wanted = wanted_states(states, args)
     job = plan.jobs[0]
     if not wanted:
         state = states[0]
@@ -92,6 +91,7 @@ def _train_here(plan: Plan, args: Any) -> int:
 
     raise_problems(preflight_inline(job), plan)
     plan.study.write_merged(plan.study_dir)
+    take_back(wanted)
     with running_plan(plan.study_dir), RunProgress(plan.config.trainer.max_epochs) as progress:
         try:
             record = run_inline(job, progress.on_epoch)

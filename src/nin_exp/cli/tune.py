@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from nin_exp.cli.flags import add_training_flags, command_line, composer_for, is_terminal, make_parser
@@ -31,6 +32,7 @@ def run(arguments: Sequence[str]) -> int:
 
         return print_config(composer, args, search=True)
     from nin_exp.cli.run_plan import raise_problems, refuse_unready
+    from nin_exp.executors.demand import Demand
     from nin_exp.executors.executor import make_executor
     from nin_exp.plan.jobs import Plan
     from nin_exp.tune.plan import plan_search
@@ -38,8 +40,8 @@ def run(arguments: Sequence[str]) -> int:
     plan = plan_search(composer, args.overrides, command_line("tune", arguments))
     probes = Plan(plan.study, plan.study_dir, plan.probes, plan.config)
     refuse_unready(probes, writes=args.dry_run is None)
-    use_gpus = plan.config.trainer.accelerator != "cpu"
-    executor = make_executor(plan.config.executor, plan.trials_per_arm * len(plan.arms), use_gpus=use_gpus)
+    demand = Demand.of(plan.probes, plan.trials_per_arm * len(plan.arms))
+    executor = make_executor(plan.config.executor, demand)
     if args.dry_run != "plan":
         raise_problems(executor.preflight(list(plan.probes)), probes)
     if args.dry_run is not None:
@@ -49,8 +51,11 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _print_plan(plan: Any, workers: int | None, *, as_json: bool) -> None:
+    from nin_exp.plan.forecast import forecast_search
+
     tune = plan.config.tune
     jobs = plan.trials_per_arm * len(plan.arms) * len(plan.seeds)
+    outlook = forecast_search(plan.study_dir, jobs, workers)
     if as_json:
         outline = {
             "study": str(plan.study_dir),
@@ -61,6 +66,7 @@ def _print_plan(plan: Any, workers: int | None, *, as_json: bool) -> None:
             "seeds": list(plan.seeds),
             "max_epochs": plan.config.trainer.max_epochs,
             "objectives": tune.objectives,
+            "forecast": asdict(outlook),
         }
         print(json.dumps(outline, indent=1))
         return
@@ -69,9 +75,12 @@ def _print_plan(plan: Any, workers: int | None, *, as_json: bool) -> None:
     print(f"arms    {', '.join(plan.arms) if plan.search.by else 'one'}, {plan.trials_per_arm} trials each")
     print(f"seeds   {', '.join(map(str, plan.seeds))} of every trial")
     print(f"search  {tune.sampler} (seed {tune.sampler_seed}), pruner {tune.pruner}, by {', '.join(tune.objectives)}")
+    from nin_exp.cli.plan_table import duration
     from nin_exp.cli.progress import concurrency
 
-    print(f"jobs    at most {jobs} of {plan.config.trainer.max_epochs} epochs, {concurrency(workers)}")
+    ended = ", ".join(f"{number} {status}" for status, number in outlook.counts.items()) or "none has ended"
+    print(f"jobs    at most {jobs} ({ended}) of {plan.config.trainer.max_epochs} epochs, {concurrency(workers)}")
+    print(f"time    {duration(outlook.seconds)}")
 
 
 def _run(plan: Any, executor: Any, workers: int | None, args: Any) -> int:
@@ -81,8 +90,9 @@ def _run(plan: Any, executor: Any, workers: int | None, args: Any) -> int:
     from nin_exp.executors.running import running_plan
     from nin_exp.tune.run import run_search
 
-    total = plan.trials_per_arm * len(plan.arms)
-    with running_plan(plan.study_dir), TuneProgress(plan.study_dir, total, workers, enabled=is_terminal()) as shown:
+    trials, seeds = plan.trials_per_arm * len(plan.arms), len(plan.seeds)
+    progress = TuneProgress(plan.study_dir, trials, seeds, workers, enabled=is_terminal())
+    with running_plan(plan.study_dir), progress as shown:
         on_outcome = stopping_at(shown.on_outcome, 1 if args.fail_fast else args.max_failures)
         results, stopped = run_search(
             plan, executor, most=args.limit, on_start=shown.on_start, on_outcome=on_outcome, on_tick=shown.on_tick

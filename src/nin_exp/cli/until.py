@@ -11,8 +11,9 @@ from typing import Any
 from nin_exp.cli.flags import is_terminal
 from nin_exp.cli.plan_table import print_plan
 from nin_exp.cli.progress import PlanProgress
-from nin_exp.cli.run_plan import finish, raise_problems, refuse_unready, stopping_at, wanted_jobs
+from nin_exp.cli.run_plan import finish, raise_problems, refuse_unready, stopping_at, take_back, wanted_states
 from nin_exp.errors import ConfigError
+from nin_exp.executors.demand import Demand
 from nin_exp.executors.executor import Executor, make_executor
 from nin_exp.executors.feed import Feed
 from nin_exp.executors.outcome import OnOutcome, OnStart, Outcome
@@ -162,7 +163,7 @@ def run_until_decided(growth: Growth, args: Any) -> int:
     if known is not None:
         growth.resume(known)
     plan = growth.plan()
-    executor = make_executor(whole.config.executor, len(plan.jobs), use_gpus=whole.config.trainer.accelerator != "cpu")
+    executor = make_executor(whole.config.executor, Demand.of(plan.jobs, len(plan.jobs)))
     workers, states = executor.num_workers, states_of(whole.jobs)
     ids = {job.job_id for job in plan.jobs}
     begun = [state for state in states if state.job.job_id in ids]
@@ -188,7 +189,7 @@ def _grow(
     with running_plan(whole.study_dir), PlanProgress(plan, begun, unfinished, workers, enabled=is_terminal()) as shown:
         feed = UntilDecided(
             growth,
-            lambda jobs: wanted_jobs(states_of(tuple(jobs)), args),
+            lambda jobs: take_back(wanted_states(states_of(tuple(jobs)), args)),
             workers,
             args.limit,
             on_start=shown.on_start,
@@ -209,4 +210,4 @@ def _grow(
 
 def _refuse_stale(states: Any, args: Any) -> None:
     """Say it of all seeds before anything runs, and not in the middle."""
-    wanted_jobs([state for state in states if state.state == "stale"], args, selected=[])
+    wanted_states([state for state in states if state.state == "stale"], args, selected=[])

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import typing
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 from nin_exp.compose.rules import rule_violations
 from nin_exp.compose.signature import check_allowed, read_signature
-from nin_exp.config import OPEN_GROUPS, ExperimentConfig
+from nin_exp.config import OPEN_GROUPS, ExperimentConfig, field_types
 from nin_exp.errors import ConfigError, nearest
 from nin_exp.ranges import check
 
@@ -41,7 +40,7 @@ def checked_config(values: dict[str, Any], allowed_packages: tuple[str, ...] = T
 
 
 def _check_fields(prefix: str, values: dict[str, Any], kind: Any) -> list[str]:
-    hints = typing.get_type_hints(kind, include_extras=True)
+    hints = field_types(kind)
     names = [f.name for f in fields(kind)]
     problems = [f"{prefix}{key} is unknown.{nearest(key, names)}" for key in values if key not in names]
     for name in names:

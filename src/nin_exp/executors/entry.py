@@ -11,19 +11,20 @@ import threading
 from multiprocessing.connection import wait
 from typing import Any
 
+from nin_exp.executors.judging import Judge
 from nin_exp.records.job import Job
 
 
-def job(job: Job, threads: int, gpus: tuple[str, ...] | None, connection: Any = None) -> None:
+def job(job: Job, threads: int, gpus: tuple[str, ...] | None, judge: Judge | None) -> None:
     """Train one job in this process.
 
     Args:
-        connection: where each epoch's rows go, and the word to end early comes from; None for nobody.
+        judge: is asked after each epoch whether to end early; None for nobody.
     """
     _end_with_parent()
     from nin_exp.executors.worker import run_job
 
-    run_job(job, threads, gpus, connection)
+    run_job(job, threads, gpus, judge)
 
 
 def preflight(jobs: list[Job], connection: Any) -> None:

@@ -9,17 +9,14 @@ from collections.abc import Callable, Sequence
 from nin_exp.config import Node
 from nin_exp.errors import ConfigError
 from nin_exp.executors.checking import Problem, check_elsewhere
+from nin_exp.executors.demand import Demand
 from nin_exp.executors.feed import Feed, ListFeed
 from nin_exp.executors.outcome import OnOutcome, OnStart
 from nin_exp.records.job import Job
 
 
 class Executor(ABC):
-    """Runs jobs. Built as ``Class(num_jobs, use_gpus, **settings)``; nothing is started then.
-
-    Args of a concrete class:
-        num_jobs: how many the plan has. use_gpus: whether its jobs use GPUs where there are any.
-    """
+    """Runs jobs. Built as ``Class(demand, **settings)``, from what a plan needs; nothing is started then."""
 
     @property
     @abstractmethod
@@ -46,7 +43,7 @@ class Executor(ABC):
         return self.run_feed(ListFeed(jobs, on_start, on_outcome, on_tick))
 
 
-def make_executor(node: Node, num_jobs: int, *, use_gpus: bool) -> Executor:
+def make_executor(node: Node, demand: Demand) -> Executor:
     """Build the executor that a checked configuration names. Not by ``build.py``, which imports torch.
 
     Raises:
@@ -54,7 +51,7 @@ def make_executor(node: Node, num_jobs: int, *, use_gpus: bool) -> Executor:
     """
     module, _, name = str(node["_target_"]).rpartition(".")
     settings = {key: value for key, value in node.items() if key != "_target_"}
-    built = getattr(importlib.import_module(module), name)(num_jobs, use_gpus, **settings)
-    if not isinstance(built, Executor):
+    kind = getattr(importlib.import_module(module), name)
+    if not (isinstance(kind, type) and issubclass(kind, Executor)):  # before it is called, whatever it is
         raise ConfigError(f"executor must name an Executor, got {node['_target_']}; choose another option of executor")
-    return built
+    return kind(demand, **settings)

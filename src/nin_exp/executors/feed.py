@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 
-from nin_exp.errors import ConfigError
 from nin_exp.executors.outcome import OnOutcome, OnStart, Outcome
 from nin_exp.records.job import Job
 
@@ -48,17 +49,11 @@ class Feed(ABC):
         """Called several times a second, for a display."""
 
 
-def refuse_watching(feed: Feed, executor: str) -> None:
-    """For executors that do not follow the epochs of their jobs.
-
-    Raises:
-        ConfigError: the feed wants to.
-    """
-    if feed.watches_epochs:
-        raise ConfigError(
-            f"tune.pruner must be none or wilcoxon with executor={executor}, which does not follow epochs; "
-            "set tune.pruner=none, or use executor=local"
-        )
+def tell(feed: Feed, outcomes: Iterable[Outcome]) -> None:
+    """Tell a feed how the jobs of a plan that is being stopped have ended."""
+    for outcome in outcomes:
+        with contextlib.suppress(StopPlan):
+            feed.on_outcome(outcome)
 
 
 class ListFeed(Feed):
@@ -67,11 +62,11 @@ class ListFeed(Feed):
     def __init__(
         self, jobs: Sequence[Job], on_start: OnStart, on_outcome: OnOutcome, on_tick: Callable[[], None]
     ) -> None:
-        self._pending = list(jobs)
+        self._pending = deque(jobs)
         self._on_start, self._on_outcome, self._on_tick = on_start, on_outcome, on_tick
 
     def next_job(self) -> Job | None:
-        return self._pending.pop(0) if self._pending else None
+        return self._pending.popleft() if self._pending else None
 
     def on_start(self, job: Job) -> None:
         self._on_start(job)

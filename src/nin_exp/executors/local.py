@@ -6,7 +6,6 @@ a job is at work after some hundredths of a second. A job that dies takes only i
 
 from __future__ import annotations
 
-import contextlib
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -14,8 +13,10 @@ from multiprocessing.process import BaseProcess
 from typing import Literal, cast
 
 from nin_exp.executors.checking import Problem, check_elsewhere, start_context
+from nin_exp.executors.demand import Demand
 from nin_exp.executors.executor import Executor
-from nin_exp.executors.feed import Feed, StopPlan
+from nin_exp.executors.feed import Feed, StopPlan, tell
+from nin_exp.executors.judging import PipeJudge
 from nin_exp.executors.outcome import Outcome, read_outcome
 from nin_exp.executors.slots import make_slots
 from nin_exp.executors.stopping import GRACE_SECONDS, StopSignals
@@ -37,9 +38,9 @@ class LocalExecutor(Executor):
     """Runs jobs in slots of this machine.
 
     Args:
-        workers: jobs at once; None for one a GPU (or share of one), else one a core.
+        workers: jobs at once; None for as many as GPUs, or cores, suffice for all devices of a job.
         gpus: the GPUs that jobs may use, by index or name; None for those that are visible.
-        gpus_per_job: 2 for two, 0.5 for two jobs on one; where there are GPUs.
+        gpus_per_job: 2 for two, 0.5 for two jobs on one, None for one a device; where there are GPUs.
         start_method: of processes; ``auto`` is forkserver on Linux, spawn elsewhere.
 
     Raises:
@@ -49,17 +50,16 @@ class LocalExecutor(Executor):
     @validated
     def __init__(
         self,
-        num_jobs: int,
-        use_gpus: bool,
+        demand: Demand,
         *,
         workers: PositiveInt | None,
         gpus: list[int | str] | None,
-        gpus_per_job: PositiveFloat,
+        gpus_per_job: PositiveFloat | None,
         start_method: Literal["auto", "forkserver", "spawn"],
     ) -> None:
         self._start_method = start_method
         self._context = start_context(start_method)
-        self._slots = make_slots(num_jobs, use_gpus=use_gpus, workers=workers, gpus=gpus, gpus_per_job=gpus_per_job)
+        self._slots = make_slots(demand, workers=workers, gpus=gpus, gpus_per_job=gpus_per_job)
 
     @property
     def num_workers(self) -> int:
@@ -82,15 +82,18 @@ class LocalExecutor(Executor):
                         running[int(started.process.sentinel)] = started
                         feed.on_start(job)
                     if stop.is_set:
-                        self._stop(running, feed)
+                        tell(feed, self._stop(running))
                         return stop.exit_code
                     if not running:
                         return None
                     self._attend(running, free, feed)
                     feed.on_tick()
             except StopPlan:
-                self._stop(running, feed)
+                tell(feed, self._stop(running))
                 return None
+            except BaseException:  # such as a full disk: the jobs save what they have, all the same
+                self._stop(running)
+                raise
 
     def _attend(self, running: dict[int, _Running], free: list[int], feed: Feed) -> None:
         """Wait a moment for epochs and ends."""
@@ -109,7 +112,9 @@ class LocalExecutor(Executor):
         slot = self._slots[number]
         ours, theirs = self._context.Pipe() if feed.watches_epochs else (None, None)
         process: BaseProcess = self._context.Process(
-            target=entry.job, args=(job, slot.threads, slot.gpus, theirs), name=f"nin-exp-{job.job_id}"
+            target=entry.job,
+            args=(job, slot.threads, slot.gpus, None if theirs is None else PipeJudge(theirs)),
+            name=f"nin-exp-{job.job_id}",
         )
         process.start()
         if theirs is not None:
@@ -124,8 +129,8 @@ class LocalExecutor(Executor):
         code = ended.process.exitcode
         return read_outcome(ended.job, code if code is not None else 1, stopping=stopping)
 
-    def _stop(self, running: dict[int, _Running], feed: Feed) -> None:
-        """Ask every job to save and end; end those that do not."""
+    def _stop(self, running: dict[int, _Running]) -> list[Outcome]:
+        """Ask every job to save and end, and end those that do not; returns how they ended."""
         for one in running.values():
             one.process.terminate()
             if one.connection is not None:
@@ -136,8 +141,7 @@ class LocalExecutor(Executor):
             one.process.join(max(0.0, deadline - time.monotonic()))
             if one.process.is_alive():
                 one.process.kill()
-            with contextlib.suppress(StopPlan):
-                feed.on_outcome(self._collect(one, stopping=True))
+        return [self._collect(one, stopping=True) for one in running.values()]
 
 
 def _answer(one: _Running, feed: Feed) -> None:

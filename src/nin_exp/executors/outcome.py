@@ -13,7 +13,8 @@ from nin_exp.records.job import Job
 from nin_exp.records.record import RECORD_FILE, Record
 from nin_exp.records.redact import redact_text
 
-Ending = Literal["done", "failed", "pruned", "stopped", "killed"]
+Ending = Literal["done", "failed", "pruned", "stopped", "killed", "elsewhere"]
+EXIT_ELSEWHERE = 76  # from a job's process to its plan: another process trains the job; no command ends with it
 _STOPPED = (EXIT_PREEMPTED, EXIT_SIGINT, EXIT_SIGTERM)
 # From outside or by the system (also when memory runs out): the job is not at fault and may go on later.
 _OUTSIDE_SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -21,7 +22,10 @@ _OUTSIDE_SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 
 @dataclass(frozen=True)
 class Outcome:
-    """A job's end; ``killed`` and ``stopped`` jobs go on when the plan is run again."""
+    """A job's end; ``killed`` and ``stopped`` jobs go on when the plan is run again.
+
+    ``elsewhere``: another plan was training the job, and had not ended after some patience.
+    """
 
     job: Job
     ending: Ending
@@ -50,6 +54,8 @@ def read_outcome(job: Job, exit_code: int, *, stopping: bool = False) -> Outcome
         return Outcome(job, "done", 0)
     if record is not None and record.status == "pruned":
         return Outcome(job, "pruned", 0)
+    if exit_code == EXIT_ELSEWHERE:  # whatever lies there is the other's
+        return Outcome(job, "elsewhere", exit_code)
     if record is not None and exit_code == record.exit_code:
         return Outcome(job, "failed", exit_code, record.error or "")
     if exit_code in _STOPPED or stopping:

@@ -18,6 +18,7 @@ from nin_exp.records.job import Job
 from nin_exp.train.distributed.group import Group
 from nin_exp.train.host import pick_device
 
+_PARTS = ("backbone", "head", "optimizer", "schedule", "augment")
 Problem = tuple[str, int, str]
 """Job id, exit code, message."""
 
@@ -28,25 +29,19 @@ def check_jobs(jobs: list[Job]) -> list[Problem]:
     seen: set[str] = set()
     problems: list[Problem] = []
     for job in jobs:
+        data_key = _key([job.config["dataset"], job.config["data_dir"]])
+        trainer = job.config["trainer"]
+        model_key = _key([data_key, *(job.config[part] for part in _PARTS), trainer["accelerator"], trainer["devices"]])
+        if model_key in seen:
+            continue
+        seen.add(model_key)
         config = checked_config(job.config, job.allowed_packages)
-        data_key = _key([config.dataset, config.data_dir])
         if data_key not in specs:
             specs[data_key] = _attempt(job, lambda c=config, j=job: _read_spec(c, j))
             if _is_problem(specs[data_key]):
                 problems.append(specs[data_key])  # type: ignore[arg-type]
-        parts = [
-            config.backbone,
-            config.head,
-            config.optimizer,
-            config.schedule,
-            config.augment,
-            config.trainer.accelerator,
-            config.trainer.devices,
-        ]
-        model_key = _key([data_key, *parts])
-        if _is_problem(specs[data_key]) or model_key in seen:
+        if _is_problem(specs[data_key]):
             continue
-        seen.add(model_key)
         found = _attempt(job, lambda c=config, j=job, s=specs[data_key]: _build_all(c, j, s))
         if _is_problem(found):
             problems.append(found)

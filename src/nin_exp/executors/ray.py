@@ -14,15 +14,16 @@ import os
 import secrets
 import signal
 import socket
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nin_exp.errors import ConfigError, StorageError
+from nin_exp.executors.demand import Demand
 from nin_exp.executors.executor import Executor
-from nin_exp.executors.feed import Feed, StopPlan, refuse_watching
+from nin_exp.executors.feed import Feed, StopPlan, tell
+from nin_exp.executors.judging import EpochFiles, FileJudge
 from nin_exp.executors.outcome import Outcome, read_outcome
 from nin_exp.executors.slots import available_cores
 from nin_exp.executors.stopping import GRACE_SECONDS, StopSignals
@@ -47,7 +48,7 @@ class _Ticket:
     environment: dict[str, str]
 
 
-def run_on_node(job: Job, ticket: _Ticket) -> int:
+def run_on_node(job: Job, ticket: _Ticket, judge: FileJudge | None) -> int:
     """The body of a Ray task: run one job in a process of its own; returns its exit code as multiprocessing has it."""
     import ray
 
@@ -62,13 +63,12 @@ def run_on_node(job: Job, ticket: _Ticket) -> int:
     os.environ.update(ticket.environment)
     with contextlib.suppress(OSError):  # a node need not have the folder of the command, where paths are absolute
         os.chdir(ticket.folder)
-    _wait_for_predecessor(job.run_dir)
     gpus = tuple(str(g) for g in ray.get_runtime_context().get_accelerator_ids().get("GPU", ()))
     # A Ray worker runs many tasks: its fork server is made once and has torch imported from then on.
     context: Any = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
     if os.name == "posix":
         context.set_forkserver_preload(["nin_exp.executors.worker"])
-    process = context.Process(target=entry.job, args=(job, ticket.threads, gpus), name=f"nin-exp-{job.job_id}")
+    process = context.Process(target=entry.job, args=(job, ticket.threads, gpus, judge), name=f"nin-exp-{job.job_id}")
     process.start()
     try:
         while process.is_alive():
@@ -82,36 +82,29 @@ def run_on_node(job: Job, ticket: _Ticket) -> int:
     return int(process.exitcode)
 
 
-def _wait_for_predecessor(run_dir: Path) -> None:
-    """A task that Ray repeats may come while the job's first process still saves."""
-    deadline = time.monotonic() + GRACE_SECONDS
-    while is_locked(run_dir) and time.monotonic() < deadline:
-        time.sleep(0.2)
-
-
 class RayExecutor(Executor):
     """Runs jobs as Ray tasks.
 
     Args:
         address: of a cluster that runs (``auto``, ``host:port``, ``ray://host:port``); None starts Ray here.
-        gpus_per_job: of jobs that use GPUs; fractions share a GPU between small networks.
+        cpus_per_job: None for one a device. gpus_per_job: of jobs that use GPUs; fractions share a GPU between small
+            networks, None is one a device.
         max_retries: how often a job is started again after its node or worker died; a job's own error is final.
     """
 
     @validated
     def __init__(
         self,
-        num_jobs: int,
-        use_gpus: bool,
+        demand: Demand,
         *,
         address: str | None,
-        cpus_per_job: PositiveInt,
-        gpus_per_job: NonNegativeFloat,
+        cpus_per_job: PositiveInt | None,
+        gpus_per_job: NonNegativeFloat | None,
         max_retries: NonNegativeInt,
     ) -> None:
         self._address = address
-        self._cpus_per_job = cpus_per_job
-        self._gpus_per_job = gpus_per_job if use_gpus else 0.0
+        self._cpus_per_job = demand.devices if cpus_per_job is None else cpus_per_job
+        self._gpus_per_job = demand.gpus_per_job(gpus_per_job) if demand.use_gpus else 0.0
         self._max_retries = max_retries
 
     @property
@@ -123,11 +116,9 @@ class RayExecutor(Executor):
         """Run what a feed gives until it has no more; returns the exit code of a stop request, or None.
 
         Raises:
-            ConfigError: Ray is not installed, the cluster cannot be joined, no node has what a job asks for, or the
-                feed wants to end jobs by their epochs, which this executor does not follow.
+            ConfigError: Ray is not installed, the cluster cannot be joined, or no node has what a job asks for.
             StorageError: a node does not see the study's folder.
         """
-        refuse_watching(feed, "ray")
         first = feed.next_job()
         if first is None:
             return None
@@ -136,20 +127,30 @@ class RayExecutor(Executor):
             flight.submit(first)
             most = self._cluster_workers(ray) if feed.is_adaptive else _IN_FLIGHT
             try:
-                while flight.jobs:
+                while True:
                     while len(flight.jobs) < most and not stop.is_set and (job := feed.next_job()) is not None:
                         flight.submit(job)
                     if stop.is_set:
-                        flight.stop()
+                        tell(feed, flight.stop())
                         return stop.exit_code
+                    if not flight.jobs:
+                        return None
                     flight.attend()
                     feed.on_tick()
             except StopPlan:
+                tell(feed, flight.stop())
+                return None
+            except BaseException:  # such as a full disk: the jobs save what they have, all the same
                 flight.stop()
-        return None
+                raise
 
     def _cluster_workers(self, ray: Any) -> int:
-        return max(1, int(ray.cluster_resources().get("CPU", 1.0)) // self._cpus_per_job)
+        """Jobs that the cluster has room for."""
+        found = ray.cluster_resources()
+        room = found.get("CPU", 1.0) / self._cpus_per_job
+        if self._gpus_per_job:
+            room = min(room, found.get("GPU", 0.0) / self._gpus_per_job)
+        return max(1, int(room))
 
     def _task(self, ray: Any) -> Any:
         return ray.remote(
@@ -224,30 +225,30 @@ class _Flight:
         self._ray, self._task, self._ticket, self._feed = ray, task, ticket, feed
         self.jobs: dict[Any, Job] = {}
         self._waiting: dict[Any, Job] = {}
+        self._epochs = EpochFiles(feed)
 
     def submit(self, job: Job) -> None:
         """Hand a job to Ray."""
-        sent = replace(job, run_dir=job.run_dir.resolve())
-        reference = self._task.options(name=f"nin-exp {job.job_id}").remote(sent, self._ticket)
+        sent, judge = replace(job, run_dir=job.run_dir.resolve()), self._epochs.judge_of(job)
+        reference = self._task.options(name=f"nin-exp {job.job_id}").remote(sent, self._ticket, judge)
         self.jobs[reference] = self._waiting[reference] = job
 
     def attend(self) -> None:
-        """Wait a moment for starts and ends, and tell the feed."""
+        """Wait a moment for starts, epochs and ends, and tell the feed."""
         ready, _ = self._ray.wait(list(self.jobs), num_returns=1, timeout=0.2)
         for reference in [r for r, job in self._waiting.items() if r in ready or is_locked(job.run_dir)]:
             self._feed.on_start(self._waiting.pop(reference))
+        self._epochs.look(job for r, job in self.jobs.items() if r not in self._waiting and r not in ready)
         for reference in ready:
             self._feed.on_outcome(self._outcome(reference, self.jobs.pop(reference)))
 
-    def stop(self) -> None:
-        """Ask every running job to save and end; tasks that have not begun are dropped."""
+    def stop(self) -> list[Outcome]:
+        """Ask every running job to save and end, and drop tasks that have not begun; returns how the first ended."""
         for reference in self.jobs:
             self._ray.cancel(reference, force=False)
         self._ray.wait(list(self.jobs), num_returns=len(self.jobs), timeout=GRACE_SECONDS + 5)
-        for reference, job in self.jobs.items():
-            if reference not in self._waiting:
-                with contextlib.suppress(StopPlan):
-                    self._feed.on_outcome(read_outcome(job, -int(signal.SIGTERM), stopping=True))
+        started = [job for reference, job in self.jobs.items() if reference not in self._waiting]
+        return [read_outcome(job, -int(signal.SIGTERM), stopping=True) for job in started]
 
     def _outcome(self, reference: Any, job: Job) -> Outcome:
         try:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nin_exp.errors import ConfigError
+from nin_exp.executors.demand import Demand
 
-_MEMORY_PER_WORKER = 2 * 2**30
+_MEMORY_PER_PROCESS = 2 * 2**30
 
 
 @dataclass(frozen=True)
@@ -23,31 +24,28 @@ class Slot:
 
 
 def make_slots(
-    num_jobs: int,
-    *,
-    use_gpus: bool,
-    workers: int | None,
-    gpus: Sequence[int | str] | None,
-    gpus_per_job: float,
+    demand: Demand, *, workers: int | None, gpus: Sequence[int | str] | None, gpus_per_job: float | None
 ) -> list[Slot]:
-    """Share out this machine: slots of whole GPUs or shares of one, else one a core (memory permitting).
+    """Share out this machine: slots of whole GPUs or shares of one, else a core for each device of a job.
+
+    Without GPUs there are no more slots than jobs, and than memory for their processes.
 
     Raises:
         ConfigError: ``executor.gpus`` names a GPU twice, or a job wants more GPUs than there are, or two and a half.
     """
-    if gpus_per_job > 1 and gpus_per_job != int(gpus_per_job):
+    if gpus_per_job is not None and gpus_per_job > 1 and gpus_per_job != int(gpus_per_job):
         raise ConfigError(
             f"executor.gpus_per_job must be whole above 1, got {gpus_per_job:g}; "
             "a share of one GPU is below 1, such as 0.5"
         )
-    found = declared_gpus(gpus) if use_gpus else []
+    found = declared_gpus(gpus) if demand.use_gpus else []
     cores = available_cores()
     if found:
-        groups = _groups(found, gpus_per_job)
+        groups = _groups(found, demand.gpus_per_job(gpus_per_job))
         groups = groups[: workers or len(groups)]
         return [Slot(max(1, cores // len(groups)), group) for group in groups]
-    fitting = max(1, _free_memory() // _MEMORY_PER_WORKER)
-    slots = workers or max(1, min(cores, num_jobs, fitting))
+    fitting = _free_memory() // (_MEMORY_PER_PROCESS * demand.devices)
+    slots = workers or max(1, min(cores // demand.devices, demand.num_jobs, fitting))
     return [Slot(max(1, cores // slots), None)] * slots
 
 

@@ -9,7 +9,6 @@ in the queue and does not submit them twice.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import multiprocessing
 import os
@@ -20,9 +19,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nin_exp.errors import EXIT_PREEMPTED, ConfigError
+from nin_exp.executors.demand import Demand
 from nin_exp.executors.executor import Executor
-from nin_exp.executors.feed import Feed, StopPlan, refuse_watching
-from nin_exp.executors.outcome import read_outcome
+from nin_exp.executors.feed import Feed, StopPlan, tell
+from nin_exp.executors.judging import EpochFiles, FileJudge
+from nin_exp.executors.outcome import Outcome, read_outcome
 from nin_exp.executors.stopping import GRACE_SECONDS, StopSignals
 from nin_exp.plan.states import is_locked
 from nin_exp.ranges import NonNegativeInt, PositiveFloat, PositiveInt, validated
@@ -38,8 +39,8 @@ _LIVING = {"PENDING", "RUNNING", "REQUEUED", "REQUEUE_HOLD", "RESIZING", "SUSPEN
 class SlurmTask:
     """What a node runs: one job in a process of its own. submitit pickles it, calls it, and asks it to checkpoint."""
 
-    def __init__(self, job: Job, threads: int) -> None:
-        self.job, self.threads = job, threads
+    def __init__(self, job: Job, threads: int, judge: FileJudge | None) -> None:
+        self.job, self.threads, self.judge = job, threads, judge
         self._process: Any = None
 
     def __call__(self) -> int:
@@ -49,7 +50,9 @@ class SlurmTask:
         # Sites and Lightning's users send SIGUSR1 where submitit listens to SIGUSR2.
         signal.signal(signal.SIGUSR1, lambda number, frame: os.kill(os.getpid(), signal.SIGUSR2))
         context = multiprocessing.get_context("spawn")  # one job a task: nothing to preload
-        self._process = context.Process(target=entry.job, args=(self.job, self.threads, None), name="nin-exp-job")
+        self._process = context.Process(
+            target=entry.job, args=(self.job, self.threads, None, self.judge), name="nin-exp-job"
+        )
         self._process.start()
         while self._process.is_alive():
             self._process.join(0.2)
@@ -65,10 +68,10 @@ class SlurmTask:
             deadline = time.monotonic() + GRACE_SECONDS
             while self._process.is_alive() and time.monotonic() < deadline:
                 time.sleep(0.05)
-        return submitit.helpers.DelayedSubmission(SlurmTask(self.job, self.threads))
+        return submitit.helpers.DelayedSubmission(SlurmTask(self.job, self.threads, self.judge))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"job": self.job, "threads": self.threads, "_process": None}
+        return {"job": self.job, "threads": self.threads, "judge": self.judge, "_process": None}
 
 
 class SlurmExecutor(Executor):
@@ -77,8 +80,10 @@ class SlurmExecutor(Executor):
     Args:
         cluster: ``slurm``, or ``local``: submitit's own stand-in, processes on this machine.
         minutes: time limit of one start of a job; with the limit near it saves and is queued again.
+        gpus_per_job: of jobs that use GPUs; None for one a device.
         max_requeues: how often a job may reach its time limit.
         parallel_jobs: jobs of the array that run at once.
+        array_size: most jobs of one array; SLURM's own limit is MaxArraySize. Arrays follow each other.
         signal_seconds: how long before the limit the job is told to save.
         options: any further options of sbatch, by their long names.
     """
@@ -86,29 +91,29 @@ class SlurmExecutor(Executor):
     @validated
     def __init__(
         self,
-        num_jobs: int,
-        use_gpus: bool,
+        demand: Demand,
         *,
         cluster: Literal["slurm", "local"],
         partition: str | None,
         minutes: PositiveInt,
         cpus_per_job: PositiveInt,
-        gpus_per_job: NonNegativeInt,
+        gpus_per_job: NonNegativeInt | None,
         memory_gb: PositiveFloat | None,
         account: str | None,
         qos: str | None,
         parallel_jobs: PositiveInt,
+        array_size: PositiveInt,
         max_requeues: NonNegativeInt,
         signal_seconds: PositiveInt,
         options: dict[str, Any],
     ) -> None:
         self._cluster = cluster
         self._threads = cpus_per_job
-        self._parallel_jobs = parallel_jobs
+        self._parallel_jobs, self._array_size = parallel_jobs, array_size
         self._max_requeues = max_requeues
         self._parameters: dict[str, Any] = {
             "timeout_min": minutes,
-            "gpus_per_node": gpus_per_job if use_gpus else 0,
+            "gpus_per_node": int(demand.gpus_per_job(gpus_per_job)) if demand.use_gpus else 0,
             "signal_delay_s": signal_seconds,
         }
         if cluster == "slurm":
@@ -128,36 +133,37 @@ class SlurmExecutor(Executor):
         A stop request cancels what was submitted; jobs that run save first.
 
         Raises:
-            ConfigError: submitit or SLURM's commands are missing, SLURM refuses the request, or the feed wants to end
-                jobs by their epochs, which this executor does not follow.
+            ConfigError: submitit or SLURM's commands are missing, or SLURM refuses the request.
         """
-        refuse_watching(feed, "slurm")
         with StopSignals() as stop:
             living: dict[str, tuple[Job, Any]] = {}
             waiting: dict[str, Job] = {}
+            epochs = EpochFiles(feed)
             try:
                 while True:
-                    fresh = self._take(feed, self._parallel_jobs - len(living))
-                    if fresh and not stop.is_set:
-                        living |= self._submit(fresh)
+                    fresh = [] if stop.is_set else self._take(feed, len(living))
+                    if fresh:
+                        living |= self._submit(fresh, epochs)
                         waiting |= {job.job_id: job for job in fresh}
                     if stop.is_set:
-                        self._cancel(living, feed)
+                        tell(feed, self._cancel(living))
                         return stop.exit_code
                     if not living:
                         return None
                     self._attend(living, waiting, feed)
+                    epochs.look(job for job_id, (job, _) in living.items() if job_id not in waiting)
                     feed.on_tick()
                     time.sleep(_POLL_SECONDS)
             except StopPlan:
-                self._cancel(living, feed)
+                tell(feed, self._cancel(living))
                 return None
 
-    @staticmethod
-    def _take(feed: Feed, room: int) -> list[Job]:
-        """Jobs to submit together: all there are, or those for which an adaptive feed's workers are free."""
+    def _take(self, feed: Feed, num_living: int) -> list[Job]:
+        """Jobs to submit together: a whole array once the last one leaves a place, of an adaptive feed one a place."""
+        places = self._parallel_jobs - num_living
+        room = places if feed.is_adaptive or places <= 0 else self._array_size
         taken: list[Job] = []
-        while (not feed.is_adaptive or len(taken) < room) and (job := feed.next_job()) is not None:
+        while len(taken) < room and (job := feed.next_job()) is not None:
             taken.append(job)
         return taken
 
@@ -170,7 +176,7 @@ class SlurmExecutor(Executor):
             job, submitted = living.pop(job_id)
             feed.on_outcome(read_outcome(job, _exit_code(submitted)))
 
-    def _submit(self, jobs: list[Job]) -> dict[str, tuple[Job, Any]]:
+    def _submit(self, jobs: list[Job], epochs: EpochFiles) -> dict[str, tuple[Job, Any]]:
         """Jobs by id, each with what was submitted for it now or by an earlier command."""
         folder = jobs[0].run_dir.resolve().parent / "slurm"
         executor = self._executor(folder)
@@ -179,7 +185,9 @@ class SlurmExecutor(Executor):
         fresh = [job for job in jobs if job.job_id not in found]
         if fresh:
             try:
-                submitted = executor.submit_array([SlurmTask(job, self._threads) for job in fresh])
+                submitted = executor.submit_array(
+                    [SlurmTask(job, self._threads, epochs.judge_of(job)) for job in fresh]
+                )
             except Exception as error:  # submitit's own, and of the commands that it calls
                 raise ConfigError(
                     f"SLURM refused the jobs ({_first_line(error)}); see executor=slurm and its settings"
@@ -219,17 +227,15 @@ class SlurmExecutor(Executor):
         return converted
 
     @staticmethod
-    def _cancel(living: dict[str, tuple[Job, Any]], feed: Feed) -> None:
-        """Cancel what was submitted; SLURM sends SIGTERM first, and kills later."""
+    def _cancel(living: dict[str, tuple[Job, Any]]) -> list[Outcome]:
+        """Cancel what was submitted; SLURM sends SIGTERM first, and kills later. Returns how running jobs ended."""
         started = [job for job, _ in living.values() if is_locked(job.run_dir)]
         for _, submitted in living.values():
             submitted.cancel(check=False)
         deadline = time.monotonic() + GRACE_SECONDS
         while any(is_locked(job.run_dir) for job in started) and time.monotonic() < deadline:
             time.sleep(_POLL_SECONDS)
-        for job in started:
-            with contextlib.suppress(StopPlan):
-                feed.on_outcome(read_outcome(job, EXIT_PREEMPTED, stopping=True))
+        return [read_outcome(job, EXIT_PREEMPTED, stopping=True) for job in started]
 
 
 def _read_submitted(folder: Path) -> dict[str, Any]:

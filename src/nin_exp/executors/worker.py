@@ -17,11 +17,12 @@ from typing import Any
 import pytorch_lightning  # noqa: F401  (preloaded for the jobs)
 
 from nin_exp.errors import EXIT_BUG, NinExpError
-from nin_exp.executors.outcome import write_ending
+from nin_exp.executors.judging import Judge
+from nin_exp.executors.outcome import EXIT_ELSEWHERE, write_ending
 from nin_exp.executors.preflight import check_jobs
+from nin_exp.executors.stopping import GRACE_SECONDS
 from nin_exp.records.job import Job
-from nin_exp.records.processes import PROCESS_FILE, remember_process
-from nin_exp.train.run import train
+from nin_exp.train.run import TrainedElsewhereError, train
 from nin_exp.train.signals import Stopped
 from nin_exp.train.state import Progress
 
@@ -33,24 +34,25 @@ class Pruned(Stopped):
         super().__init__(0)
 
 
-def run_job(job: Job, threads: int, gpus: tuple[str, ...] | None, connection: Any) -> None:
+def run_job(job: Job, threads: int, gpus: tuple[str, ...] | None, judge: Judge | None) -> None:
     """Train one job in this process and end it with the job's exit code.
 
     Args:
         gpus: what CUDA_VISIBLE_DEVICES names for this job; None leaves it as it is.
-        connection: see ``entry.job``.
     """
     _detach(job.run_dir / "log.txt")
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     seen = os.environ.get("CUDA_VISIBLE_DEVICES", "as the system says")
     _say(f"started: process {os.getpid()}, threads {threads}, CUDA_VISIBLE_DEVICES {seen}")
-    remember_process(job.run_dir / PROCESS_FILE)
-    started, epochs = time.monotonic(), _Epochs(connection)
+    started, epochs = time.monotonic(), _Epochs(judge)
     code = EXIT_BUG
     try:
-        train(job, threads=threads, on_epoch=epochs.on_epoch)
+        # The process of a plan that was killed may still be saving.
+        train(job, threads=threads, on_epoch=epochs.on_epoch, patience=GRACE_SECONDS + 5)
         code = 0
+    except TrainedElsewhereError:
+        code = EXIT_ELSEWHERE
     except NinExpError as error:
         print(f"nin-exp: error: {error}", file=sys.stderr, flush=True)  # noqa: T201  (into log.txt)
         code = error.exit_code
@@ -60,7 +62,6 @@ def run_job(job: Job, threads: int, gpus: tuple[str, ...] | None, connection: An
     except Stopped as stopped:
         code = stopped.exit_code
     _say(f"ended: exit code {code}")
-    (job.run_dir / PROCESS_FILE).unlink(missing_ok=True)
     sys.stdout.flush()
     sys.stderr.flush()
     # Not sys.exit: libraries' exit handlers and threads may hang, and everything is written.
@@ -68,26 +69,19 @@ def run_job(job: Job, threads: int, gpus: tuple[str, ...] | None, connection: An
 
 
 class _Epochs:
-    """Sends the rows of all epochs to the plan after each one, and ends the job when the plan says so."""
+    """Asks the plan after each epoch, and ends the job when it says so."""
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
+    def __init__(self, judge: Judge | None) -> None:
+        self._judge = judge
         self.metrics: dict[str, float] = {}
         self.count = 0
 
     def on_epoch(self, progress: Progress, images_per_second: float | None) -> None:
-        if self._connection is None:
+        if self._judge is None:
             return
-        row = progress.rows[-1]
         self.count = progress.epoch
-        self.metrics = {name: value for name, value in row.items() if "/" in name}
-        try:
-            self._connection.send(progress.rows)
-            is_pruned = bool(self._connection.recv())
-        except (EOFError, OSError):  # the plan has gone or is ending: a signal says what to do
-            self._connection = None
-            return
-        if is_pruned:
+        self.metrics = {name: value for name, value in progress.rows[-1].items() if "/" in name}
+        if self._judge.is_pruned(progress.rows):
             raise Pruned
 
 

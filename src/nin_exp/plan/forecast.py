@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
+from pathlib import Path
 
 from nin_exp.plan.expand import Plan
+from nin_exp.plan.growth import read_study
 from nin_exp.plan.states import JobState
+from nin_exp.records.cache import read_records
 from nin_exp.records.record import Record
 from nin_exp.stats.planning import detectable_effect, smallest_p
 
@@ -44,6 +47,33 @@ def forecast(plan: Plan, states: list[JobState], workers: int | None) -> Forecas
     spread = _difference_spread(records, comparison.baseline, comparison.metric)
     effect = None if spread is None or pairs < 2 else detectable_effect(pairs, spread, contrasts)
     return Forecast(pairs, contrasts, seconds, smallest_p(pairs, contrasts), effect)
+
+
+@dataclass(frozen=True)
+class SearchForecast:
+    """How far a search is.
+
+    Args:
+        counts: how many of its jobs have ended how.
+        seconds: for the jobs that may still come, at most: pruned ones take less. None when none has ended, or when a
+            cluster decides.
+    """
+
+    counts: dict[str, int]
+    seconds: float | None
+
+
+def forecast_search(study_dir: Path, num_jobs: int, workers: int | None) -> SearchForecast:
+    """Estimate from the records of the search's own runs; at most ``num_jobs`` belong to it."""
+    study = read_study(study_dir)
+    names = [] if study is None else [job.job_id for job in study.jobs]
+    records = [found.record for found in read_records(study_dir, names).values() if found.record is not None]
+    whole = [record.wall_seconds for record in records if record.status == "done"]
+    left = max(0, num_jobs - len(records))
+    seconds = 0.0 if not left else None
+    if left and whole and workers is not None:
+        seconds = statistics.median(whole) * left / max(1, workers)
+    return SearchForecast(dict(Counter(record.status for record in records)), seconds)
 
 
 def _seconds(records: list[Record], pending: list[str], workers: int | None) -> float | None:

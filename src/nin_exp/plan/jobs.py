@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from nin_exp.compose.composer import Assignment, Composer
 from nin_exp.compose.identity import config_hash, group_hash
@@ -77,6 +78,7 @@ def finish_plan(
     planned: list[PlannedJob] = []
     published: list[Published] = []
     problems: dict[str, None] = {}
+    sections: dict[str, Any] = {}
     first: ExperimentConfig | None = None
     study_dir, study = Path(), ""
     for cell in _by_block(cells):
@@ -92,7 +94,7 @@ def finish_plan(
                     first = config
                     study = config.study if config.study is not None else default_study()
                     study_dir = Path(config.runs_dir).expanduser() / study
-                job = make_job(composer, config, one, study_dir, study, command)
+                job = share_sections(make_job(composer, config, one, study_dir, study, command), sections)
                 if job.job_id not in jobs:
                     jobs[job.job_id] = job
                     planned.append(PlannedJob(job.job_id, job.arm, job.block, job.seed, job.choices))
@@ -128,6 +130,18 @@ def make_job(
         choices={k: plain(v) for k, v in (cell.choices or {}).items()},
         allowed_packages=composer.allowed_packages,
     )
+
+
+def share_sections(job: Job, known: dict[str, Any]) -> Job:
+    """The same job, whose sections are those of an earlier job where they are equal: most differ in seeds alone.
+
+    Args:
+        known: the sections so far.
+    """
+    for name, section in job.config.items():
+        if isinstance(section, dict):
+            job.config[name] = known.setdefault(json.dumps([name, section]), section)
+    return job
 
 
 def make_comparison(plan: Plan, by: Sequence[str], seeds: tuple[int, ...]) -> Comparison:

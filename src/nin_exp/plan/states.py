@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
@@ -30,7 +30,31 @@ class JobState:
     reason: str = ""
 
 
-def job_state(job: Job) -> JobState:
+class Freshness:
+    """Whether records were made with today's code and data; looked up once for all jobs that share them."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, str] = {}
+        self._files: dict[tuple[Any, ...], bool] = {}
+
+    def staleness(self, job: Job, record: Record) -> str:
+        """Why a record is stale; empty when it is not."""
+        if job.group_hash not in self._codes:  # seeds name no class
+            config = checked_config(job.config, job.allowed_packages)
+            self._codes[job.group_hash] = code_hash(config, job.allowed_packages)
+        if record.code_hash != self._codes[job.group_hash]:
+            return "made with other code"
+        moved = [stamp["path"] for stamp in record.data.get("files", []) if self._has_changed(stamp)]
+        return f"{moved[0]} has changed" if moved else ""
+
+    def _has_changed(self, stamp: dict[str, Any]) -> bool:
+        key = tuple(stamp.values())
+        if key not in self._files:
+            self._files[key] = bool(changed([stamp]))
+        return self._files[key]
+
+
+def job_state(job: Job, freshness: Freshness | None = None) -> JobState:
     """Look into one run directory.
 
     ``stale``: done, but with other code or data than today's. ``started``: was stopped or killed and will go on.
@@ -47,17 +71,9 @@ def job_state(job: Job) -> JobState:
             return JobState(job, "pruned", record)
         if record.status != "done":
             return JobState(job, "failed", record, record.error or record.status)
-        reason = _staleness(job, record)
+        reason = (freshness or Freshness()).staleness(job, record)
         return JobState(job, "stale" if reason else "done", record, reason)
     return JobState(job, "started" if (job.run_dir / "checkpoints").is_dir() else "planned")
-
-
-def _staleness(job: Job, record: Record) -> str:
-    config = checked_config(job.config, job.allowed_packages)
-    if record.code_hash != code_hash(config, job.allowed_packages):
-        return "made with other code"
-    moved = changed(record.data.get("files", []))
-    return f"{moved[0]} has changed" if moved else ""
 
 
 def is_locked(run_dir: Path) -> bool:
@@ -74,7 +90,8 @@ def is_locked(run_dir: Path) -> bool:
 
 def states_of(jobs: tuple[Job, ...]) -> list[JobState]:
     """The states of all jobs, in the plan's order."""
-    return [job_state(job) for job in jobs]
+    freshness = Freshness()
+    return [job_state(job, freshness) for job in jobs]
 
 
 def count_states(states: list[JobState]) -> dict[State, int]:

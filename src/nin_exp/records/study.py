@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from nin_exp.errors import IntegrityError
+from filelock import FileLock, Timeout
+
+from nin_exp.errors import IntegrityError, StorageError
 from nin_exp.records.files import write_json
 
 STUDY_FILE = "study.json"
 STUDY_SCHEMA_VERSION = 1
+_LOCK_FILE = ".study.lock"
+_PATIENCE_SECONDS = 60
+
+
+@contextlib.contextmanager
+def locked_study(study_dir: Path) -> Iterator[None]:
+    """Hold a study's folder while its plan is read and written anew, so that processes side by side lose nothing.
+
+    Raises:
+        StorageError: the folder cannot be written, or another process holds it for long.
+    """
+    lock = FileLock(study_dir / _LOCK_FILE)
+    try:
+        study_dir.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=_PATIENCE_SECONDS)
+    except Timeout as error:
+        raise StorageError(f"{study_dir / _LOCK_FILE} is held by another process; end it, or try again") from error
+    except OSError as error:
+        raise StorageError(f"{study_dir} cannot be written: {error.strerror}; set runs_dir=PATH") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @dataclass(frozen=True)
@@ -108,15 +134,16 @@ class Study:
         write_json(study_dir / STUDY_FILE, asdict(self))
 
     def write_merged(self, study_dir: Path) -> None:
-        """Add these jobs to a study of single runs; a comparison that has the name already keeps its plan."""
-        if not (study_dir / STUDY_FILE).is_file():
-            self.write(study_dir)
-            return
-        known = Study.read(study_dir)
-        jobs = {job.job_id: job for job in (*known.jobs, *self.jobs)}
-        if known.comparison is None and len(jobs) > len(known.jobs):
-            published = join_published((*known.published, *self.published))
-            replace(known, jobs=tuple(jobs.values()), published=published).write(study_dir)
+        """Add these jobs to those of the study on disk; a comparison that has the name already keeps its plan."""
+        with locked_study(study_dir):
+            if not (study_dir / STUDY_FILE).is_file():
+                self.write(study_dir)
+                return
+            known = Study.read(study_dir)
+            jobs = {job.job_id: job for job in (*known.jobs, *self.jobs)}
+            if known.comparison is None and len(jobs) > len(known.jobs):
+                published = join_published((*known.published, *self.published))
+                replace(known, jobs=tuple(jobs.values()), published=published).write(study_dir)
 
     @staticmethod
     def read(study_dir: Path) -> Study:

@@ -105,9 +105,10 @@ class Books:
         learner.end_epoch(row)
         learner.start_epoch_sums()
         self._note_dead_head(row)
-        self._select(row["val/acc"])
+        is_best = self._select(row["val/acc"])
         is_over = self._is_over(row)
-        if is_over or progress.epoch % self.config.checkpoint.every_epochs == 0:
+        # With a new best: whoever goes on from here must find the weights that the progress calls the best.
+        if is_over or is_best or progress.epoch % self.config.checkpoint.every_epochs == 0:
             self._save_last()
         if self.writes:
             write_rows(self.run_dir / METRICS_FILE, progress.rows)
@@ -154,16 +155,18 @@ class Books:
                 extra={"console": True},
             )
 
-    def _select(self, val_accuracy: float) -> None:
+    def _select(self, val_accuracy: float) -> bool:
+        """Keep the weights of the best epoch so far; returns whether this one's were written."""
         progress = self.progress
         if not val_accuracy > progress.best_value:
-            return
+            return False
         progress.best_epoch, progress.best_value = progress.epoch, val_accuracy
-        if not self.writes:
-            return
-        if self.config.trainer.select == "best" or self.config.checkpoint.keep in ("best", "both"):
+        if self.config.trainer.select != "best" and self.config.checkpoint.keep not in ("best", "both"):
+            return False
+        if self.writes:
             content = {"identity": self.identity, "epoch": progress.epoch, "network": self.learner.weights()}
             save_checkpoint(self.run_dir / BEST, content)
+        return True
 
     def _is_over(self, row: dict[str, float]) -> bool:
         trainer, progress = self.config.trainer, self.progress

@@ -20,8 +20,9 @@ from nin_exp.compose.composer import to_yaml
 from nin_exp.config import ExperimentConfig
 from nin_exp.contracts.mirror import Mirror
 from nin_exp.errors import ConfigError, DivergedError, NinExpError, StorageError
-from nin_exp.records.files import write_text
+from nin_exp.records.files import remove_half_written, write_text
 from nin_exp.records.job import Job
+from nin_exp.records.processes import PROCESS_FILE, remember_process
 from nin_exp.records.record import RECORD_FILE, Record
 from nin_exp.records.redact import redact, redact_text
 from nin_exp.train.books import OnEpoch
@@ -39,21 +40,28 @@ log = logging.getLogger("nin_exp")
 LOCK_FILE = ".lock"
 
 
-def train(job: Job, *, threads: int, on_epoch: OnEpoch = lambda progress, rate: None) -> Record:
+class TrainedElsewhereError(ConfigError):
+    """Another process trains this job."""
+
+
+def train(job: Job, *, threads: int, on_epoch: OnEpoch = lambda progress, rate: None, patience: float = 1.0) -> Record:
     """Train a job, evaluate it, and write its record; go on from its last checkpoint when there is one.
 
     A job that is done is not trained again: its record is returned.
 
     Args:
         threads: for torch; a job that goes on uses those it started with.
+        patience: seconds to wait for another process that trains this job. Never 0: who only looks whether a job is
+            being trained holds its lock for a moment.
 
     Raises:
+        TrainedElsewhereError: another process trains the job.
         NinExpError: what went wrong; a record of the failure has been written, unless nothing could be.
         Stopped: a signal came; the state is saved and no record written.
     """
     config = checked_config(job.config, job.allowed_packages)
     stop = StopRequest()
-    with _locked(job.run_dir), logged(job.run_dir, sys.stderr):
+    with _locked(job.run_dir, patience), logged(job.run_dir, sys.stderr):
         record = _done(job.run_dir)
         if record is not None:
             return record
@@ -160,13 +168,17 @@ def _done(run_dir: Path) -> Record | None:
 
 
 @contextlib.contextmanager
-def _locked(run_dir: Path) -> Iterator[None]:
+def _locked(run_dir: Path, patience: float) -> Iterator[None]:
+    """Hold a run directory; what a process that was killed left half written there goes."""
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         lock = FileLock(run_dir / LOCK_FILE)
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=patience)
+        remember_process(run_dir / PROCESS_FILE)
+        remove_half_written(run_dir)
     except Timeout as error:
-        raise ConfigError(f"{run_dir} is being trained by another process; wait for it, or stop it") from error
+        message = f"{run_dir} is being trained by another process; wait for it, or stop it"
+        raise TrainedElsewhereError(message) from error
     except OSError as error:
         raise StorageError(
             f"{run_dir} cannot be written: {error.strerror}; set runs_dir to a folder that can"
@@ -174,6 +186,7 @@ def _locked(run_dir: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        (run_dir / PROCESS_FILE).unlink(missing_ok=True)
         (run_dir / LOCK_FILE).unlink(missing_ok=True)
         lock.release()
 

@@ -6,22 +6,20 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import optuna
-from optuna.trial import Trial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from nin_exp.errors import ConfigError
 from nin_exp.executors.feed import Feed, Row
 from nin_exp.executors.outcome import Outcome
-from nin_exp.executors.stopping import GRACE_SECONDS
-from nin_exp.plan.states import is_locked, job_state
+from nin_exp.plan.states import job_state
 from nin_exp.records.job import Job
 from nin_exp.records.objective import value_of
 from nin_exp.records.record import Record
-from nin_exp.records.study import PlannedJob
+from nin_exp.records.study import PlannedJob, locked_study
 from nin_exp.tune.plan import SearchPlan
-from nin_exp.tune.storage import abandoned, claim
+from nin_exp.tune.storage import BEAT_SECONDS, abandoned, beat, claim
 from nin_exp.tune.strategy import make_sampler
 
 
@@ -45,6 +43,9 @@ class _Active:
 class SearchFeed(Feed):
     """Gives jobs of trials to an executor; the arms take turns, so that they grow together.
 
+    Several searches may share a study, also from several machines: each trial belongs to one of them, and all count
+    against one budget.
+
     Args:
         studies: Optuna's study of each arm.
         most: at most so many new trials now; None for the whole budget.
@@ -67,12 +68,25 @@ class SearchFeed(Feed):
         self._on_start, self._on_outcome, self._on_tick = on_start, on_outcome, on_tick
         self._watches_seeds = plan.config.tune.pruner == "wilcoxon"
         self.watches_epochs = plan.config.tune.pruner not in ("none", "wilcoxon")
-        self._planned = {job.job_id: job for job in plan.study.jobs}
         self._active: list[_Active] = []
+        self._beat()
         for arm, study in studies.items():
-            for frozen in abandoned(study):
+            for frozen in self._adopted(study):
                 study.sampler = make_sampler(plan.config.tune, plan.space, arm, frozen.number)
                 self._begin(arm, study, Trial(study, frozen._trial_id))
+
+    def _beat(self) -> None:
+        self._last_beat = time.monotonic()
+        for study in self._studies.values():
+            beat(study)
+
+    def _adopted(self, study: optuna.Study) -> list[FrozenTrial]:
+        """Trials under way that nobody works at any more; they are this search's from now on."""
+        with locked_study(self._plan.study_dir):
+            found = abandoned(study)
+            for frozen in found:
+                claim(Trial(study, frozen._trial_id))
+        return found
 
     def next_job(self) -> Job | None:
         while True:
@@ -102,21 +116,24 @@ class SearchFeed(Feed):
 
     def _ask(self) -> bool:
         """Begin a trial in the arm that has the fewest; False when the budget is spent."""
-        counts = {arm: len(study.get_trials(deepcopy=False)) for arm, study in self._studies.items()}
-        arm = min(counts, key=lambda name: counts[name])
-        if counts[arm] >= self._plan.trials_per_arm or self._left == 0:
+        if self._left == 0:
             return False
+        with locked_study(self._plan.study_dir):
+            counts = {arm: len(study.get_trials(deepcopy=False)) for arm, study in self._studies.items()}
+            arm = min(counts, key=lambda name: counts[name])
+            if counts[arm] >= self._plan.trials_per_arm:
+                return False
+            study = self._studies[arm]
+            study.sampler = make_sampler(self._plan.config.tune, self._plan.space, arm, counts[arm])
+            trial = study.ask()
+            claim(trial)
         if self._left is not None:
             self._left -= 1
-        study = self._studies[arm]
-        study.sampler = make_sampler(self._plan.config.tune, self._plan.space, arm, counts[arm])
-        self._begin(arm, study, study.ask())
+        self._begin(arm, study, trial)
         return True
 
     def _begin(self, arm: str, study: optuna.Study, trial: Trial) -> None:
         """Settle a trial's values (those it has already are kept) and make its jobs."""
-        claim(trial)
-        _wait_for_predecessor(trial, self._plan.study_dir)
         params = {key: trial._suggest(key, d) for key, d in self._plan.space.distributions.items()}
         settings = self._plan.space.assignments(params)
         try:
@@ -126,20 +143,16 @@ class SearchFeed(Feed):
             study.tell(trial, state=TrialState.FAIL)
             return
         trial.set_user_attr("jobs", [job.job_id for job in jobs])
-        self._add_to_study(jobs)
+        planned = tuple(PlannedJob(job.job_id, job.arm, job.block, job.seed, job.choices) for job in jobs)
+        replace(self._plan.study, jobs=planned).write_merged(self._plan.study_dir)
         self._active.append(_Active(arm, study, trial, jobs))
-
-    def _add_to_study(self, jobs: Sequence[Job]) -> None:
-        known = len(self._planned)
-        for job in jobs:
-            self._planned.setdefault(job.job_id, PlannedJob(job.job_id, job.arm, job.block, job.seed, job.choices))
-        if len(self._planned) > known:
-            replace(self._plan.study, jobs=tuple(self._planned.values())).write(self._plan.study_dir)
 
     def on_start(self, job: Job) -> None:
         self._on_start(job)
 
     def on_tick(self) -> None:
+        if time.monotonic() - self._last_beat > BEAT_SECONDS:
+            self._beat()
         self._on_tick()
 
     def is_pruned(self, job: Job, rows: Sequence[Row]) -> bool:
@@ -163,7 +176,7 @@ class SearchFeed(Feed):
             self._end(one, TrialState.PRUNED)
         elif outcome.ending == "failed":
             self._end(one, TrialState.FAIL, outcome.error)
-        else:  # stopped or killed: the trial stays under way and goes on with the next start
+        else:  # stopped, killed, or trained by another plan: the trial stays under way and goes on with the next start
             self._active.remove(one)
         self._on_outcome(outcome)
 
@@ -193,14 +206,6 @@ class SearchFeed(Feed):
             one.trial.set_user_attr("error", error[:500])
         if state is TrialState.COMPLETE:
             means = [statistics.fmean(column) for column in zip(*one.values, strict=True)]
-            one.study.tell(one.trial, means)
+            one.study.tell(one.trial, means, skip_if_finished=True)
         else:
-            one.study.tell(one.trial, state=state)
-
-
-def _wait_for_predecessor(trial: Trial, study_dir: Path) -> None:
-    """The job of a search that was killed may still be saving."""
-    run_dirs = [study_dir / name for name in trial.user_attrs.get("jobs", ())]
-    deadline = time.monotonic() + GRACE_SECONDS
-    while any(is_locked(run_dir) for run_dir in run_dirs) and time.monotonic() < deadline:
-        time.sleep(0.2)
+            one.study.tell(one.trial, state=state, skip_if_finished=True)

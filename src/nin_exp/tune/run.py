@@ -16,7 +16,7 @@ from nin_exp.executors.outcome import Outcome
 from nin_exp.records.job import Job
 from nin_exp.records.objective import direction_of
 from nin_exp.records.search import Search
-from nin_exp.records.study import STUDY_FILE, Study
+from nin_exp.records.study import STUDY_FILE, Study, locked_study
 from nin_exp.tune.feed import SearchFeed
 from nin_exp.tune.plan import SearchPlan
 from nin_exp.tune.storage import open_storage, open_study, storage_errors, storage_url
@@ -79,7 +79,8 @@ def run_search(
         ConfigError: the study on disk searched something else.
         StorageError: the database cannot be used.
     """
-    plan = _going_on(plan)
+    with locked_study(plan.study_dir):
+        plan = _going_on(plan)
     url = storage_url(plan.config.tune.storage, plan.study_dir)
     directions = [direction_of(name) for name in plan.search.objectives]
     storage = open_storage(url)
@@ -117,7 +118,9 @@ def _going_on(plan: SearchPlan) -> SearchPlan:
                     f"{plan.study_dir} searched with another {name} ({_short(then)}, now {_short(now)}); "
                     "choose another study="
                 )
-    return replace(plan, study=replace(known, command=plan.study.command))
+    known = replace(known, command=plan.study.command)
+    known.write(plan.study_dir)
+    return replace(plan, study=known)
 
 
 def _short(value: Any) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,9 @@ from nin_exp.records.redact import redact_text
 
 DATABASE_FILE = "optuna.db"
 _OWNER = "owner"
+BEAT_SECONDS = 60
+"""How often a search says in the database that it lives."""
+_DEAD_SECONDS = 15 * 60  # after its last word, for a search on another machine; clocks may differ by less
 _SECONDS_TO_WAIT = 30  # for a database that another process has locked
 
 
@@ -87,16 +91,28 @@ def claim(trial: Trial) -> None:
     trial.set_user_attr(_OWNER, json.dumps(asdict(this_process())))
 
 
+def beat(study: optuna.Study) -> None:
+    """Note that this process still works at a study: other machines cannot look."""
+    study.set_user_attr(_beat_key(this_process()), time.time())
+
+
 def abandoned(study: optuna.Study) -> list[FrozenTrial]:
     """Trials under way whose process has gone: they are to be gone on with."""
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    return [trial for trial in running if not _has_owner(trial)]
+    beats = study.user_attrs
+    return [trial for trial in running if not _has_owner(trial, beats)]
 
 
-def _has_owner(trial: FrozenTrial) -> bool:
+def _has_owner(trial: FrozenTrial, beats: Mapping[str, Any]) -> bool:
     text = trial.user_attrs.get(_OWNER)
     if text is None:
         return False
     owner = ProcessId(**json.loads(text))
-    # Another machine's process cannot be asked; its trial is its own.
-    return not owner.is_here or owner.is_alive
+    if owner.is_here:
+        return owner.is_alive
+    last = beats.get(_beat_key(owner))
+    return last is not None and abs(time.time() - last) < _DEAD_SECONDS
+
+
+def _beat_key(process: ProcessId) -> str:
+    return f"alive/{process.host}/{process.pid}/{process.started}"

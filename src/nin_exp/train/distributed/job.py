@@ -101,7 +101,7 @@ class DistributedSession:
         if len(visible) < self._size:
             raise ConfigError(
                 f"trainer.devices must be at most the {len(visible)} GPUs that the job sees, got {self._size}; "
-                f"lower it, or set executor.gpus_per_job={self._size}"
+                "lower it, or leave executor.gpus_per_job null"
             )
         return visible[: self._size]
 

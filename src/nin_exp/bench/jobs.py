@@ -5,62 +5,91 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import os
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from nin_exp.bench.command import run_nin_exp
 from nin_exp.bench.ratio import Ratio, alternate
 
-_TINY = (
+ONE_STEP = (
     "dataset=digits", "backbone=nin_bn", "backbone.width=0.1", "head=gap", "trainer=cpu", "trainer.max_steps=1",
     "trainer.max_epochs=1", "evaluation.panel=0", "checkpoint.keep=none",
 )  # fmt: skip
+"""A job of one optimizer step on 1,294 images of 8 x 8; validation, test, predictions and record as any other's."""
 
 
-def measure_jobs(folder: Path, *, repeats: int, count: int) -> list[Ratio]:
-    """Jobs an hour of a warm plan, and of processes started one after another on every core.
+def measure_jobs(
+    folder: Path, *, repeats: int, count: int, others: dict[str, Callable[[Path, int], float]] | None = None
+) -> list[Ratio]:
+    """Jobs an hour of a plan, start and report included, against other ways to run as many.
 
     Args:
-        count: jobs of the plan; the processes are a few, and an hour of them is calculated.
+        count: jobs of the plan. Python processes are a few, and an hour of them is calculated.
+        others: name to what runs so many jobs in a folder and returns the seconds that it took.
     """
     studies = iter(range(10**6))
 
     def ours() -> float:
-        study = f"plan-{next(studies)}"
-        ended = run_nin_exp(
-            "train", "-m", *_TINY, f"seeds={count}", f"runs_dir={folder / 'runs'}", f"study={study}", folder=folder
-        )
-        return count / ended.seconds * 3600
+        where = (f"runs_dir={folder / 'runs'}", f"study=plan-{next(studies)}")
+        return count / run_nin_exp("train", "-m", *ONE_STEP, f"seeds={count}", *where, folder=folder).seconds * 3600
 
-    def theirs() -> float:
-        few = 4
-        seconds = 0.0
-        for seed in range(few):
-            arguments = (f"seed={seed}", f"runs_dir={folder / 'runs'}", f"study=single-{next(studies)}")
-            seconds += run_nin_exp("train", *_TINY, *arguments, folder=folder).seconds
-        return few / seconds * 3600
+    def processes(at_once: int) -> Callable[[], float]:
+        def measure() -> float:
+            few = min(count, 2 * at_once + 2)
+            return few / _processes(folder, few, at_once, f"single-{next(studies)}") * 3600
 
+        return measure
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    theirs = {"a Python process each": processes(1)}
+    if cores > 1:
+        theirs[f"a Python process each, {cores} at a time"] = processes(cores)
+    for name, run in (others or {}).items():
+        theirs[name] = lambda run=run: count / run(folder, count) * 3600  # type: ignore[misc]
     return [
         alternate(
-            f"{count} one-step jobs", "jobs/hour", ours, theirs,
-            theirs_name="a Python process each", higher_is_better=True, repeats=repeats,
+            f"{count} one-step jobs", "jobs/hour", ours, measure,
+            theirs_name=name, higher_is_better=True, repeats=repeats,
         )
+        for name, measure in theirs.items()
     ]  # fmt: skip
 
 
+def _processes(folder: Path, count: int, at_once: int, study: str) -> float:
+    """Seconds of so many ``nin-exp train``, so many at a time: alone with all cores, else with one thread each."""
+
+    def one(seed: int) -> None:
+        place = folder / f"{study}-{seed}"
+        place.mkdir()
+        where = (f"seed={seed}", f"runs_dir={folder / 'runs'}", f"study={study}-{seed}")
+        threads = () if at_once == 1 else ("trainer.threads=1",)
+        run_nin_exp("train", *ONE_STEP, *where, *threads, folder=place)
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(at_once) as pool:
+        list(pool.map(one, range(count)))
+    return time.perf_counter() - started
+
+
 def measure_overhead(folder: Path, *, count: int) -> float:
-    """Median seconds of a job on a warm executor, less its training and evaluation steps; one worker."""
-    run_nin_exp(
-        "train", "-m", *_TINY, f"seeds={count}", "executor.workers=1", f"runs_dir={folder / 'runs'}",
-        "study=overhead", folder=folder,
-    )  # fmt: skip
+    """Median seconds of a job on a warm executor, less its training and validation steps; one worker.
+
+    From one record to the next: the end of a process, the plan's part, the start of the next process and all that
+    its job does. The final evaluation counts as overhead.
+    """
+    where = (f"runs_dir={folder / 'runs'}", "study=overhead")
+    run_nin_exp("train", "-m", *ONE_STEP, f"seeds={count}", "executor.workers=1", *where, folder=folder)
     ends, inside = [], []
     for record in (folder / "runs" / "overhead").glob("*/record.json"):
-        values = json.loads(record.read_text(encoding="utf-8"))
+        assert json.loads(record.read_text(encoding="utf-8"))["status"] == "done"
         ends.append(record.stat().st_mtime)
         with (record.parent / "times.csv").open(encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        inside.append(sum(float(r["train_seconds"]) + float(r["eval_seconds"]) for r in rows))
-        assert values["status"] == "done"
+            inside.append(sum(float(r["train_seconds"]) + float(r["eval_seconds"]) for r in csv.DictReader(file)))
     ends.sort()
-    between = sorted(b - a for a, b in itertools.pairwise(ends[1:]))  # the first one waits for the fork server
-    return between[len(between) // 2] - sorted(inside)[len(inside) // 2]
+    # The first job waits for the fork server.
+    between = [later - earlier for earlier, later in itertools.pairwise(ends[1:])]
+    return statistics.median(between) - statistics.median(inside)

@@ -107,6 +107,10 @@ class Composer:
         """Compose into a plain mapping, interpolations resolved, types and ranges not yet checked."""
         return self._to_dict(self.unresolved(assignments), resolve=True)
 
+    def unresolved_dict(self, assignments: Sequence[Assignment]) -> dict[str, Any]:
+        """``unresolved`` as a plain mapping."""
+        return self._to_dict(self.unresolved(assignments), resolve=False)
+
     def unresolved(self, assignments: Sequence[Assignment]) -> DictConfig:
         """Compose, keeping interpolations such as ``${seed}``. The result must not be changed.
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-_SECRET_KEY = re.compile(r"(^|_|\.)(api_?key|token|password|passwd|secret|credentials?)$", re.IGNORECASE)
-_URL_USER = re.compile(r"(\w+://)[^/\s:@]+:[^/\s@]+@")
-_ASSIGNMENT = re.compile(r"([\w.]*(?:api_?key|token|password|passwd|secret|credentials?)\s*=\s*)\S+", re.IGNORECASE)
+_WORDS = r"(?:(?:api|access|private|secret|auth)_?key|token|password|passwd|passphrase|secret|credentials?)"
+_SECRET_KEY = re.compile(rf"(^|_|\.){_WORDS}$", re.IGNORECASE)
+_URL_USER = re.compile(r"(\w+://)[^/\s@]+@")
+_VALUE = r"""(?:'[^']*'|"[^"]*"|[^\s,}&]+)"""
+_ASSIGNMENT = re.compile(rf"([\w.]*{_WORDS}['\"]?\s*[=:]\s*){_VALUE}", re.IGNORECASE)
 REDACTED = "[redacted]"
 
 
@@ -27,5 +29,9 @@ def redact(value: Any, key: str = "") -> Any:
 
 
 def redact_text(text: str) -> str:
-    """Redact users in URLs and ``key=secret`` assignments inside a text."""
+    """Redact users in URLs and ``key=secret`` assignments inside a text.
+
+    >>> redact_text("tune.storage=db://me:pw@host/1 logger.wandb.api_key=abc")
+    'tune.storage=db://[redacted]@host/1 logger.wandb.api_key=[redacted]'
+    """
     return _ASSIGNMENT.sub(rf"\1{REDACTED}", _URL_USER.sub(rf"\1{REDACTED}@", text))

@@ -66,7 +66,7 @@ def print_config(composer: Any, args: Any, *, search: bool = False) -> int:
     elif args.resolve:
         print(to_yaml(redact(composer.resolve(assignments))), end="")
     else:
-        print(to_yaml(composer.unresolved(assignments)), end="")
+        print(to_yaml(redact(composer.unresolved_dict(assignments))), end="")
     return 0
 
 

@@ -27,6 +27,7 @@ from nin_exp.data.folder import resolve_data_dir
 from nin_exp.data.loader import BatchLoader
 from nin_exp.data.prepare import PreparedData, prepare
 from nin_exp.errors import ConfigError, IntegrityError
+from nin_exp.layers.batch_norm import check_batches
 from nin_exp.layers.summary import NetworkSummary, summarize
 from nin_exp.module.averaging import WeightAverage
 from nin_exp.module.classifier import Classifier
@@ -106,6 +107,7 @@ class Session:
         self.stop.check()
         network = build_network(config, data.image_spec, data.num_classes, self.job.allowed_packages)
         self._summary = summarize(network, data.image_spec)
+        self._refuse_batches_of_one(self._summary, len(data.train))
         train_loader, make_loader = self._loaders(data)
         make_learner = self._numpy_learner if config.engine == "numpy" else self._torch_learner
         learner = make_learner(network, train_loader, make_loader(data.val, **self._part))
@@ -134,6 +136,11 @@ class Session:
             raise ConfigError("trainer.precision=16-mixed needs a GPU, and none is visible; use trainer.precision=32")
         if trainer.compile:
             require_compiler(self.device)
+
+    def _refuse_batches_of_one(self, summary: NetworkSummary, num_images: int) -> None:
+        trainer = self.config.trainer
+        seen = num_images if trainer.max_steps is None else min(num_images, trainer.max_steps * trainer.batch_size)
+        check_batches(summary, num_images=seen, batch_size=trainer.batch_size, accumulate=trainer.accumulate)
 
     def _prepare(self) -> PreparedData:
         config = self.config

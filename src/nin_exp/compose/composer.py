@@ -121,7 +121,10 @@ class Composer:
         if others not in self._composed:
             self._composed[others] = self._assigned(others)
         config, own_seed = self._composed[others]
-        OmegaConf.update(config, "seed", own_seed if seed is None else self.value(("seed", seed)))
+        if seed is None:
+            OmegaConf.update(config, "seed", own_seed)
+        else:
+            self._set(config, ("seed", seed))
         return config
 
     def _assigned(self, assignments: tuple[Assignment, ...]) -> tuple[DictConfig, Any]:
@@ -134,13 +137,16 @@ class Composer:
             raise _UnknownName(unknown)
         config = copy.deepcopy(base)
         for assignment in values:
-            try:
-                OmegaConf.update(config, assignment[0], self.value(assignment), merge=False)
-            except OmegaConfBaseException as error:
-                raise ConfigError(f"{assignment[0]}={assignment[1]}: {str(error).splitlines()[0]}") from error
+            self._set(config, assignment)
         with open_dict(config):
             config.choices = choices
         return config, config._get_node("seed")._value()  # type: ignore[union-attr]
+
+    def _set(self, config: DictConfig, assignment: Assignment) -> None:
+        try:
+            OmegaConf.update(config, assignment[0], self.value(assignment), merge=False)
+        except OmegaConfBaseException as error:
+            raise ConfigError(f"{assignment[0]}={assignment[1]}: {str(error).splitlines()[0]}") from error
 
     def _to_dict(self, config: DictConfig, *, resolve: bool) -> dict[str, Any]:
         try:

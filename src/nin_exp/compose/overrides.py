@@ -19,6 +19,7 @@ from hydra.core.override_parser.types import (
     RangeSweep,
 )
 from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
 from nin_exp.compose.groups import JOINED_GROUPS
 from nin_exp.config import VOLATILE_KEYS, VOLATILE_TRAINER_KEYS
@@ -132,7 +133,10 @@ def _to_setting(override: Override, text: str, groups: dict[str, tuple[str, ...]
         several = f"; several at once: {key}=[{text.partition('=')[2]}]" if key in JOINED_GROUPS else ""
         raise ConfigError(f"'{text}' must be one value, for it does not change what a job gives{several}")
     if not override.is_sweep_override():
-        return Setting(key, (str(override.get_value_element_as_str()),), swept=False)
+        try:
+            return Setting(key, (str(override.get_value_element_as_str()),), swept=False)
+        except OmegaConfBaseException as error:
+            raise ConfigError(f"'{text}' holds a sweep inside a value; a sweep stands alone: {key}=range(…)") from error
     value: object = override.value()
     if isinstance(value, Glob):
         options = _glob(value, groups.get(key, ()), text)

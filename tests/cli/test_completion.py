@@ -23,6 +23,7 @@ REPO = Path(__file__).resolve().parents[2]
     [
         ("nin-exp tra", ["train"]),
         ("nin-exp be", ["bench", "best"]),
+        ("time ~/.venv/bin/nin-exp be", ["bench", "best"]),
         ("nin-exp can", ["cancel"]),
         ("nin-exp train head=fl", ["head=flatten_linear"]),
         ("nin-exp train +head=fl", ["+head=flatten_linear"]),

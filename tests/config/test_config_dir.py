@@ -70,9 +70,9 @@ def test_a_broken_file(
     text: str | bytes, code: int, message: str, in_tmp: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = own_folder(in_tmp / "own", text)
-    start = time.perf_counter()
+    start = time.process_time()
     assert main(["train", "--dry-run", "--config-dir", str(folder), "head=mine"]) == code
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
     error = capsys.readouterr().err
     assert error.startswith("nin-exp: error: ")
     assert error.count("\n") == 1

@@ -27,7 +27,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def candidates(line: str) -> list[str]:
-    """Completions of the last word of a command line that starts with ``nin-exp``.
+    """Completions of the last word of a command line; what stands before ``nin-exp`` (``time``, ``and``) is nothing.
 
     >>> candidates("nin-exp com")
     ['compare', 'completion']
@@ -36,6 +36,7 @@ def candidates(line: str) -> list[str]:
 
     words = _split(line)
     word = "" if not line or line[-1].isspace() else words.pop()
+    words = words[next((i for i, w in enumerate(words) if w.rpartition("/")[2] == "nin-exp"), 0) :]
     if len(words) <= 1:
         offers: Iterable[str] = VERBS
     elif words[1] in VERBS:

@@ -133,7 +133,7 @@ def test_bash_completes(line: str, expected: list[str], path: str, tmp_path: Pat
 
 
 def test_fish_completes(path: str, tmp_path: Path) -> None:
-    commands = "nin-exp completion fish | source; complete -C 'cd /; and nin-exp train head=gap'"
+    commands = "nin-exp completion fish | source; complete -C 'cd /; nin-exp train head=gap'"
     assert ask("fish", commands, path, tmp_path).split() == ["head=gap", "head=gap_linear"]
 
 

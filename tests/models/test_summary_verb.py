@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nin_exp.cli.main import main
 from nin_exp.cli.summary import run
 from nin_exp.errors import ConfigError, DataError, GeometryError
 
@@ -102,3 +103,12 @@ def test_an_npz_without_names_is_read(summary: Any, tmp_path: Path) -> None:
 def test_bad_input(tmp_path: Path, words: list[str], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         run([*words, f"data_dir={tmp_path}"])
+
+
+@pytest.mark.timeout(60)
+def test_an_error_from_inside_a_class_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Hydra wraps it and it is raised again: a chain of causes that bites its tail."""
+    assert main(["summary", "backbone=conv_net", "backbone.kernel_size=4", "--input", "3x32x32", "--classes", "5"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("nin-exp: error: backbone.kernel_size must be odd, got 4")
+    assert said.count("\n") == 1

@@ -84,7 +84,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _code_of_signal(error: BaseException | None) -> int | None:
     """The exit code of a signal that came first, where what it left half-done raised an error of its own."""
-    while error is not None:
+    seen: set[int] = set()  # an error raised again from what it had caused is its own cause
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         if isinstance(error, KeyboardInterrupt):
             return EXIT_SIGINT
         if isinstance(error, SystemExit) and error.code == EXIT_SIGTERM:

@@ -13,7 +13,8 @@ from nin_exp.plan.expand import plan_single
 from nin_exp.plan.states import job_state
 from nin_exp.records.job import Job
 from nin_exp.records.record import Record
-from nin_exp.train.run import LOCK_FILE, TrainedElsewhereError, train
+from nin_exp.train.run import TrainedElsewhereError, train
+from nin_exp.train.run_files import LOCK_FILE
 
 
 @pytest.fixture
@@ -22,6 +23,9 @@ def job(tmp_path: Path) -> Job:
 
 
 def test_a_crash_without_a_record_gets_one(job: Job) -> None:
+    assert read_outcome(job, -11).ending == "failed"
+    assert not job.run_dir.exists(), "what was removed stays so"
+    job.run_dir.mkdir(parents=True)
     outcome = read_outcome(job, -11)
     assert (outcome.ending, outcome.exit_code) == ("failed", -11)
     record = Record.read(job.run_dir)

@@ -141,3 +141,11 @@ def test_a_hundred_jobs_are_planned_quickly_enough_to_be_asked_for(composer: Com
     plan = compare(composer, "head=gap,fc", "dataset=digits,mnist,fashion_mnist,cifar10,svhn", "seeds=10")
     assert len(plan.jobs) == 100
     assert len({j.job_id for j in plan.jobs}) == 100
+
+
+def test_jobs_keep_what_they_share_once(composer: Composer) -> None:
+    """Memory for each of thousands of jobs: their seeds, and not all of their configuration."""
+    jobs = plan_comparison(composer, ["head=gap,fc", "seeds=3"], "").jobs
+    assert len({id(job.config["backbone"]) for job in jobs}) == 1
+    assert len({id(job.config["head"]) for job in jobs}) == 2
+    assert len({job.job_id for job in jobs}) == 6

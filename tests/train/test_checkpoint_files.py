@@ -7,12 +7,11 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import torch
 
-from nin_exp.checkpoint import files
 from nin_exp.checkpoint.files import load_checkpoint, save_checkpoint
 from nin_exp.errors import IntegrityError, StorageError
 
@@ -33,7 +32,6 @@ class Calls:
         self._last = last
         for owner, name in (
             (os, "fsync"), (Path, "replace"), (Path, "unlink"), (Path, "chmod"), (tempfile, "mkstemp"),
-            (files._HashingFile, "write"),
         ):  # fmt: skip
             monkeypatch.setattr(owner, name, self._watched(name, getattr(owner, name)))
 
@@ -78,24 +76,37 @@ def test_what_takes_a_name_is_on_the_disk_first(tmp_path: Path, monkeypatch: pyt
     assert sorted(path.name for path in tmp_path.iterdir()) == ["last.ckpt", "last.ckpt.sha256"]
 
 
+class Full:
+    """A file on a disk that takes so many more writes."""
+
+    def __init__(self, file: IO[bytes], left: int, number: int) -> None:
+        self._file, self._left, self._number = file, left, number
+        self.fileno, self.flush = file.fileno, file.flush
+
+    def __enter__(self) -> Full:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def write(self, data: bytes) -> int:
+        if self._left == 0:
+            raise OSError(self._number, os.strerror(self._number))
+        self._left -= 1
+        return self._file.write(data)
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EDQUOT], ids=["full", "broken", "quota"])
-@pytest.mark.parametrize("after", [0, 3])
-def test_a_disk_that_does_not_take_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, after: int) -> None:
+@pytest.mark.parametrize("left", [0, 3])
+def test_a_disk_that_does_not_take_it(tmp_path: Path, number: int, left: int) -> None:
     """Exit code 6, the last good one kept, nothing half written left."""
     path = tmp_path / "last.ckpt"
     save_checkpoint(path, state(1))
-    left = [after]
-
-    def write(self: Any, data: bytes) -> int:
-        if left[0] == 0:
-            raise OSError(number, os.strerror(number))
-        left[0] -= 1
-        return int(self._file.write(data))
-
-    monkeypatch.setattr(files._HashingFile, "write", write)
-    with pytest.raises(StorageError, match=rf"last\.ckpt cannot be written: {os.strerror(number)}; free or change"):
-        save_checkpoint(path, state(2))
-    monkeypatch.undo()
+    fdopen = os.fdopen
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fdopen", lambda descriptor, mode: Full(fdopen(descriptor, mode), left, number))
+        with pytest.raises(StorageError, match=rf"last\.ckpt cannot be written: {os.strerror(number)}; free or change"):
+            save_checkpoint(path, state(2))
     assert load_checkpoint(path)["epoch"] == 1
     assert not list(tmp_path.glob(".*"))
 

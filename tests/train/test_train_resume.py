@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+
+from nin_exp.errors import StorageError
+from nin_exp.train.run import train
 
 FILES = ("metrics.csv", "predictions.npz", "class_maps.npz", "per_class.json", "checkpoints/best.ckpt")
 
@@ -80,6 +84,17 @@ def test_half_written_files_of_a_killed_process_go(runs) -> None:  # type: ignor
     (folder / ".last.ckpt.abc.tmp").write_bytes(b"half")
     _, run_dir = runs.train(name="run")
     assert not list(run_dir.rglob("*.tmp"))
+
+
+def test_a_directory_that_is_removed_is_not_made_again(runs) -> None:  # type: ignore[no-untyped-def]
+    job = runs.job()
+
+    def remove(progress, rate) -> None:  # type: ignore[no-untyped-def]
+        shutil.rmtree(job.run_dir)
+
+    with pytest.raises(StorageError, match="was removed while it was trained; run the command again"):
+        train(job, threads=1, on_epoch=remove)
+    assert not job.run_dir.exists()
 
 
 def test_bfloat16_keeps_float32_weights(runs) -> None:  # type: ignore[no-untyped-def]

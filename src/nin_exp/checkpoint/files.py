@@ -28,6 +28,8 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     with atomic_write(path) as file:
         hashing = _HashingFile(file)
         torch.save({"format": FORMAT_VERSION, **state}, cast(IO[bytes], hashing))
+        if hashing.error is not None:
+            raise hashing.error
         current = f"{hashing.digest.hexdigest()}  {path.name}"
         write_text(sums, "\n".join([current, *previous]) + "\n")
     write_text(sums, f"{current}\n")
@@ -77,18 +79,28 @@ def _sha256(path: Path) -> str:
 
 
 class _HashingFile:
-    """Passes writes on and hashes them; torch.save writes zip archives front to back when it cannot seek."""
+    """Passes writes on and hashes them; torch.save writes zip archives front to back when it cannot seek.
+
+    Errors of the disk are kept in ``error``: raised here they would pass through torch's C++, whose destructor writes
+    once more, and fails once more, which ends the process.
+    """
 
     def __init__(self, file: Any) -> None:
         self._file = file
         self.digest = hashlib.sha256()
+        self.error: OSError | None = None
 
     def write(self, data: bytes) -> int:
-        self.digest.update(data)
-        return int(self._file.write(data))
+        if self.error is None:
+            self.digest.update(data)
+            try:
+                self._file.write(data)
+            except OSError as error:
+                self.error = error
+        return len(data)
 
     def flush(self) -> None:
-        self._file.flush()
+        """Left to who has opened the file, and can bear an error."""
 
 
 __all__ = ["load_checkpoint", "remove_checkpoint", "save_checkpoint"]

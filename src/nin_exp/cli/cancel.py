@@ -32,8 +32,10 @@ def run(arguments: Sequence[str]) -> int:
         what = f"{found.plans} plans" if found.plans != 1 else "1 plan"
         orphans = f" and {found.jobs} jobs whose plan had gone" if found.jobs else ""
         print(f"stopped {what}{orphans} of {study_dir}; the same command goes on")
-    else:
+    elif not found.queued:
         print(f"nothing of {study_dir} runs on this machine")
+    if found.queued and not args.json:
+        print(f"asked SLURM to cancel {found.queued} jobs of {study_dir}; the same command goes on")
     if found.elsewhere:
         print(f"started on {', '.join(found.elsewhere)}, and may run there: cancel it there", file=sys.stderr)
     if found.alive:

@@ -32,6 +32,7 @@ from nin_exp.plan.select import select_jobs
 from nin_exp.plan.states import JobState, is_writable, states_of
 from nin_exp.records.job import Job
 from nin_exp.records.record import RECORD_FILE
+from nin_exp.records.study import STUDY_FILE
 
 _CLASSES = {
     c.exit_code: c for c in (ConfigError, DataError, IntegrityError, RefusedError, StorageError, OutOfMemoryError)
@@ -196,6 +197,8 @@ def finish(plan: Plan, states: list[JobState], outcomes: list[Outcome], args: An
     elsewhere = sum(o.ending == "elsewhere" for o in outcomes)
     for outcome in bad:  # before the report, which may not be written on a full disk
         print(f"{outcome.ending}: {outcome.job.run_dir}: {outcome.error}", file=sys.stderr)
+    if not (plan.study_dir / STUDY_FILE).is_file():
+        raise StorageError(f"{plan.study_dir} was removed while its plan ran; run the command again")
     results = analyse(load_study(plan.study_dir))
     paths = write_report(results, plan.study_dir / REPORT_DIR)
     if plan.config.logger:

@@ -68,7 +68,8 @@ def read_outcome(job: Job, exit_code: int, *, stopping: bool = False) -> Outcome
         return Outcome(job, "killed", exit_code, f"its process was ended by {name}{cause}")
     name = f"signal {signal.Signals(-exit_code).name}" if exit_code < 0 else f"exit code {exit_code}"
     error = f"its process ended with {name} and left no record; see {job.run_dir / 'log.txt'}"
-    write_ending(job, "failed", 1 if exit_code <= 0 else exit_code, error=error)
+    if job.run_dir.exists():  # what somebody has removed stays so
+        write_ending(job, "failed", 1 if exit_code <= 0 else exit_code, error=error)
     return Outcome(job, "failed", exit_code, error)
 
 

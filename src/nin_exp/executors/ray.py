@@ -246,7 +246,8 @@ class _Flight:
         """Ask every running job to save and end, and drop tasks that have not begun; returns how the first ended."""
         for reference in self.jobs:
             self._ray.cancel(reference, force=False)
-        self._ray.wait(list(self.jobs), num_returns=len(self.jobs), timeout=GRACE_SECONDS + 5)
+        if self.jobs:
+            self._ray.wait(list(self.jobs), num_returns=len(self.jobs), timeout=GRACE_SECONDS + 5)
         started = [job for reference, job in self.jobs.items() if reference not in self._waiting]
         return [read_outcome(job, -int(signal.SIGTERM), stopping=True) for job in started]
 

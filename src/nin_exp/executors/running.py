@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import shutil
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +23,10 @@ from nin_exp.records.processes import (
     remember_process,
     send_signal,
 )
+from nin_exp.records.record import RECORD_FILE
+
+SUBMITTED_FILE = Path("slurm", "submitted.json")
+"""Below a study's folder: SLURM's ids of its jobs."""
 
 
 @contextlib.contextmanager
@@ -41,12 +48,14 @@ class Cancelled:
 
     Args:
         plans: drivers that were asked to stop. jobs: jobs without a driver that were asked to stop.
+        queued: jobs of SLURM, submitted by a driver that has gone, that SLURM was asked to cancel.
         elsewhere: machines on which something of the study was started, and may still run.
         alive: process ids that had not ended in time.
     """
 
     plans: int
     jobs: int
+    queued: int
     elsewhere: tuple[str, ...]
     alive: tuple[int, ...]
 
@@ -62,11 +71,25 @@ def cancel_study(study_dir: Path, patience: float = GRACE_SECONDS + 15) -> Cance
     asked_plans = [p for p in plans if send_signal(p, signal.SIGTERM)]
     alive = _wait(asked_plans, deadline)
     # A plan stops its own jobs; what is left has lost its plan.
+    queued = 0 if plans else _cancel_queued(study_dir)
     jobs = _processes(sorted(study_dir.glob(f"*/{PROCESS_FILE}"))) if not alive else []
     asked_jobs = [p for p in jobs if send_signal(p, signal.SIGTERM)]
     alive += _wait(asked_jobs, deadline)
     elsewhere = sorted({p.host for p in (*plans, *jobs) if not p.is_here})
-    return Cancelled(len(asked_plans), len(asked_jobs), tuple(elsewhere), tuple(p.pid for p in alive))
+    return Cancelled(len(asked_plans), len(asked_jobs), queued, tuple(elsewhere), tuple(p.pid for p in alive))
+
+
+def _cancel_queued(study_dir: Path) -> int:
+    """Ask SLURM to cancel what a driver that has gone left in its queue; those that run save first."""
+    try:
+        submitted = json.loads((study_dir / SUBMITTED_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return 0
+    missing = [slurm_id for job_id, slurm_id in submitted.items() if not (study_dir / job_id / RECORD_FILE).is_file()]
+    if not missing or shutil.which("scancel") is None:
+        return 0
+    done = subprocess.run(["scancel", *missing], capture_output=True, check=False)
+    return len(missing) if done.returncode == 0 else 0
 
 
 def _processes(paths: list[Path]) -> list[ProcessId]:

@@ -24,6 +24,7 @@ from nin_exp.executors.executor import Executor
 from nin_exp.executors.feed import Feed, StopPlan, tell
 from nin_exp.executors.judging import EpochFiles, FileJudge
 from nin_exp.executors.outcome import Outcome, read_outcome
+from nin_exp.executors.running import SUBMITTED_FILE
 from nin_exp.executors.stopping import GRACE_SECONDS, StopSignals
 from nin_exp.plan.states import is_locked
 from nin_exp.ranges import NonNegativeInt, PositiveFloat, PositiveInt, validated
@@ -31,7 +32,6 @@ from nin_exp.records.files import write_json
 from nin_exp.records.job import Job
 
 _POLL_SECONDS = 0.5
-_SUBMITTED_FILE = "submitted.json"
 # States in which SLURM will still run a job, or runs it (sacct, "JOB STATE CODES").
 _LIVING = {"PENDING", "RUNNING", "REQUEUED", "REQUEUE_HOLD", "RESIZING", "SUSPENDED", "CONFIGURING", "COMPLETING"}
 
@@ -194,8 +194,8 @@ class SlurmExecutor(Executor):
                 ) from error
             found |= {job.job_id: (job, one) for job, one in zip(fresh, submitted, strict=True)}
         if self._cluster == "slurm":
-            known = {job_id: one.job_id for job_id, one in earlier.items()}
-            write_json(folder / _SUBMITTED_FILE, known | {job_id: one.job_id for job_id, (_, one) in found.items()})
+            ids = {**{i: one.job_id for i, one in earlier.items()}, **{i: one.job_id for i, (_, one) in found.items()}}
+            write_json(folder.parent / SUBMITTED_FILE, ids)
         return found
 
     def _executor(self, folder: Path) -> Any:
@@ -240,7 +240,7 @@ class SlurmExecutor(Executor):
 
 def _read_submitted(folder: Path) -> dict[str, Any]:
     """What an earlier command submitted and SLURM still holds, by job id."""
-    path = folder / _SUBMITTED_FILE
+    path = folder.parent / SUBMITTED_FILE
     if not path.is_file():
         return {}
     import submitit

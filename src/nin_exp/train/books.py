@@ -12,10 +12,10 @@ from typing import Any
 
 from nin_exp.checkpoint.files import save_checkpoint
 from nin_exp.config import ExperimentConfig
-from nin_exp.errors import DivergedError
+from nin_exp.errors import DivergedError, StorageError
 from nin_exp.train.dead_head import DEAD_HEAD, is_chance_loss, remedy
 from nin_exp.train.learner import Learner
-from nin_exp.train.run_files import BEST, LAST, METRICS_FILE, TIMES_FILE, write_rows
+from nin_exp.train.run_files import BEST, LAST, LOCK_FILE, METRICS_FILE, TIMES_FILE, write_rows
 from nin_exp.train.signals import Stopped, StopRequest
 from nin_exp.train.state import Progress
 from nin_exp.train.throughput import Throughput
@@ -93,9 +93,12 @@ class Books:
 
         Raises:
             DivergedError: the training loss is not finite.
+            StorageError: the run directory was removed, or cannot be written.
             Stopped: a signal has come; everything is saved.
         """
         self.throughput.pause()
+        if not (self.run_dir / LOCK_FILE).exists():
+            raise StorageError(f"{self.run_dir} was removed while it was trained; run the command again")
         trained = time.perf_counter()
         row = self._measure()
         seconds = {"train_seconds": trained - self._epoch_started, "eval_seconds": time.perf_counter() - trained}

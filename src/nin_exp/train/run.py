@@ -31,13 +31,13 @@ from nin_exp.train.distributed.job import DistributedSession
 from nin_exp.train.failure import as_failure
 from nin_exp.train.loggers import Mirrors
 from nin_exp.train.provenance import git_state, versions
+from nin_exp.train.run_files import LOCK_FILE
 from nin_exp.train.run_log import logged
 from nin_exp.train.session import Session
 from nin_exp.train.signals import Stopped, StopRequest
 from nin_exp.train.state import Progress
 
 log = logging.getLogger("nin_exp")
-LOCK_FILE = ".lock"
 
 
 class TrainedElsewhereError(ConfigError):
@@ -97,8 +97,9 @@ def _train(job: Job, config: ExperimentConfig, threads: int, stop: StopRequest, 
         failure = as_failure(error)
         ending = _Ending(failure.exit_code)
         log.exception("the run failed")
-        with contextlib.suppress(StorageError):
-            _record(job, config, started, clock, session, {}, failure).write(job.run_dir)
+        if (job.run_dir / LOCK_FILE).exists():  # else the directory was removed, and stays so
+            with contextlib.suppress(StorageError):
+                _record(job, config, started, clock, session, {}, failure).write(job.run_dir)
         if failure is error:
             raise
         raise failure from error
@@ -191,4 +192,4 @@ def _locked(run_dir: Path, patience: float) -> Iterator[None]:
         lock.release()
 
 
-__all__ = ["OnEpoch", "train"]
+__all__ = ["OnEpoch", "TrainedElsewhereError", "train"]

@@ -18,6 +18,8 @@ from nin_exp.data.preprocess.fitted import save as save_preprocessing
 from nin_exp.module.evaluate import Predictions
 from nin_exp.records.files import atomic_write, write_json, write_text
 
+LOCK_FILE = ".lock"
+"""Held by the process that trains into the directory."""
 METRICS_FILE = "metrics.csv"
 TIMES_FILE = "times.csv"
 LAST = Path("checkpoints", "last.ckpt")

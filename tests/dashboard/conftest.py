@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
+from nin_exp.dashboard.server import DashboardServer
 from nin_exp.records.processes import PROCESS_FILE, remember_process
 from nin_exp.records.record import Record
 from nin_exp.records.study import Comparison, PlannedJob, Study
@@ -20,7 +25,8 @@ def write_run(study_dir: Path, job: PlannedJob, score: float, *, is_done: bool) 
     (run_dir / "metrics.csv").write_text("\n".join(["epoch,train/loss,val/acc", *rows]) + "\n")
     (run_dir / "config.yaml").write_text(f"head: {{name: {job.arm}}}\nseed: {job.seed}\nruns_dir: /here\n")
     (run_dir / "log.txt").write_text(f"line of {job.job_id}\napi_key=hunter2 \x1b[2J<script>window.hit=1</script>\n")
-    classes = {"class_names": ["cat", "<b>dog</b>"], "test": {"num_examples": [5, 0], "acc": [0.8, None]}}
+    test = {"num_examples": [5, 0], "acc": [0.8, None], "confusion": [[4, 1], [0, 0]]}
+    classes = {"class_names": ["cat", "<b>dog</b>"], "test": test}
     (run_dir / "per_class.json").write_text(json.dumps(classes))
     if is_done:
         texts = dict.fromkeys(("backbone", "optimizer", "started_at", "finished_at", "command", "config_hash"), "x")
@@ -44,6 +50,36 @@ def write_run(study_dir: Path, job: PlannedJob, score: float, *, is_done: bool) 
             data={"chance": 0.1, "num_test": 1000},
             epochs=5,
         ).write(run_dir)
+
+
+@contextmanager
+def serving(studies: dict[str, Path]) -> Iterator[DashboardServer]:
+    with DashboardServer(studies, "127.0.0.1", 0) as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield running
+        finally:
+            running.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def serve() -> Callable[[dict[str, Path]], object]:
+    """Serve studies for the time of a ``with``."""
+    return serving
+
+
+@pytest.fixture(scope="session")
+def report_writers() -> ModuleType:
+    """The writers of invented studies, with hostile names too, that the report's tests use."""
+    path = Path(__file__).resolve().parents[1] / "report" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("report_writers", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

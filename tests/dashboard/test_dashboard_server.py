@@ -4,33 +4,34 @@ import http.client
 import json
 import re
 import socket
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nin_exp.dashboard.live import LiveStudy
-from nin_exp.dashboard.run_view import config_difference, read_classes, read_log
+from nin_exp.dashboard.run_classes import read_classes, read_confusion
+from nin_exp.dashboard.run_pictures import panel_pictures
+from nin_exp.dashboard.run_view import config_difference, read_log
 from nin_exp.dashboard.server import DashboardServer
 from nin_exp.errors import ConfigError, StorageError
 from nin_exp.records.files import write_json
 from nin_exp.records.processes import PROCESS_FILE, RUNNING_DIR, this_process
+from nin_exp.report.analysis import Analysis
+from nin_exp.report.collect import StudyResults
 
 Finish = Callable[[Path, str], None]
 Get = Callable[..., tuple[int, dict[str, str], str]]
 
 
 @pytest.fixture
-def server(study_dir: Path) -> Iterator[DashboardServer]:
-    with DashboardServer({"heads": study_dir}, "127.0.0.1", 0) as running:
-        thread = threading.Thread(target=running.serve_forever, args=(0.02,))
-        thread.start()
+def server(study_dir: Path, serve: Any) -> Iterator[DashboardServer]:
+    with serve({"heads": study_dir}) as running:
         yield running
-        running.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -63,11 +64,13 @@ def test_state_says_how_far_the_plan_is(get: Get) -> None:
     assert len(state["verdicts"]) == 2
     assert "fc" in state["verdicts"][0]["statement"]
     by_id = {run["job_id"]: run for run in state["runs"]}
-    assert by_id["mnistgap0"]["score"] == "90.00 %"
+    assert (by_id["mnistgap0"]["score"], state["metric"]) == ("90.00", "test accuracy, %")
     assert (by_id["mnistgap2"]["epoch"], by_id["mnistgap2"]["score"]) == (5, None)
     assert by_id["svhnfc2"]["state"] == "not_started"
     assert [run["job_id"] for run in state["running"]] == ["mnistgap2", "mnistfc2", "svhngap2"]
-    points = state["running"][0]["series"][0]["points"]
+    (line,) = state["running"][0]["chart"]["lines"]
+    assert line["label"] == "validation"
+    points = line["points"]
     assert points[0] == [1, pytest.approx(39.8)]
     assert len(points) == 5
 
@@ -101,6 +104,43 @@ def test_state_changes_when_a_run_finishes(get: Get, study_dir: Path, finish: Fi
     after = state_of(get)
     assert after["token"] != before["token"]
     assert {key: number for key, _, number in after["states"]}["done"] == 9
+
+
+def test_a_page_that_is_up_to_date_is_told_so_in_short(get: Get, study_dir: Path, finish: Finish) -> None:
+    state = state_of(get)
+    tokens = {key: state[key] for key in ("token", "results_token")}
+    for query in (f"token={state['token']}", f"results={state['results_token']}"):
+        assert json.loads(get(f"/study/heads/state.json?{query}")[2]) == tokens
+    assert "runs" in json.loads(get("/study/heads/state.json?token=other")[2])
+    # An epoch changes what is live, and not the results.
+    with (study_dir / "mnistgap2" / "metrics.csv").open("a") as file:
+        file.write("6,0.1,0.9\n")
+    assert "runs" in json.loads(get(f"/study/heads/state.json?token={state['token']}")[2])
+    assert "runs" not in json.loads(get(f"/study/heads/state.json?results={state['results_token']}")[2])
+    finish(study_dir, "mnistgap2")
+    assert "runs" in json.loads(get(f"/study/heads/state.json?results={state['results_token']}")[2])
+
+
+def test_slow_studies_are_seldom_looked_at(study_dir: Path, finish: Finish, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nin_exp.dashboard import live
+
+    now = 100.0
+    monkeypatch.setattr(live.time, "monotonic", lambda: now)
+    analyse = live.analyse
+
+    def slowly(results: StudyResults) -> Analysis:
+        nonlocal now
+        now += 2
+        return analyse(results)
+
+    monkeypatch.setattr(live, "analyse", slowly)
+    study = LiveStudy(study_dir)
+    first = study.look()
+    finish(study_dir, "mnistgap2")
+    now += 17
+    assert study.look() is first
+    now += 2
+    assert study.look().token != first.token
 
 
 def test_only_changed_runs_are_read_again(study_dir: Path, finish: Finish, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +179,7 @@ def test_nothing_can_be_written(get: Get, method: str) -> None:
     assert get("/study/heads/state.json", method=method)[0] == 501
 
 
-@pytest.mark.parametrize("path", ["/", "/study/heads", "/study/heads/run/mnistgap0"])
+@pytest.mark.parametrize("path", ["/", "/study/heads", "/study/heads/run/mnistgap0", "/study/heads/report"])
 def test_scripts_run_by_a_fresh_nonce_only(get: Get, path: str) -> None:
     nonces = set()
     for _ in range(2):
@@ -165,6 +205,8 @@ def test_scripts_run_by_a_fresh_nonce_only(get: Get, path: str) -> None:
     "path",
     [
         "/x",
+        "/study/heads/report/other",
+        "/study/heads/report/page/more",
         "/study",
         "/study/other",
         "/study/heads/run",
@@ -196,8 +238,10 @@ def test_run_page(get: Get) -> None:
 def test_report_page_is_the_report(get: Get, study_dir: Path) -> None:
     from nin_exp.report.write import build_report
 
-    status, _, body = get("/study/heads/report")
+    status, headers, body = get("/study/heads/report/page")
     assert status == 200
+    assert headers["Content-Security-Policy"] == "frame-ancestors 'self'"
+    assert 'src="/study/heads/report/page"' in get("/study/heads/report")[2]
     assert body == build_report(study_dir).html.read_text(encoding="utf-8")
 
 
@@ -207,10 +251,24 @@ def test_head_has_no_body(get: Get) -> None:
     assert int(headers["Content-Length"]) > 1000
 
 
-def test_several_studies_are_listed(study_dir: Path) -> None:
-    from nin_exp.dashboard.pages import render_list
-
-    assert "&lt;b&gt;" in render_list(["<b>", "two"], "n")
+def test_several_studies_stand_side_by_side(study_dir: Path, serve: Any, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    (damaged / "study.json").write_text("{")
+    with serve({"<b>": study_dir, "damaged": damaged}) as running:
+        connection = http.client.HTTPConnection("127.0.0.1", running.server_port, timeout=30)
+        bodies = {}
+        for path in ("/", "/studies.json", "/study/%3Cb%3E"):
+            connection.request("GET", path)
+            bodies[path] = connection.getresponse().read().decode()
+        connection.close()
+    assert "&lt;b&gt;" in bodies["/"]
+    assert "<b>" not in bodies["/"]
+    whole, broken = json.loads(bodies["/studies.json"])["studies"]
+    assert (whole["key"], whole["state"]["total"], len(whole["state"]["verdicts"])) == ("<b>", 12, 2)
+    assert broken["state"] is None
+    assert "study.json" in broken["problem"]
+    assert '<a href="/">Studies</a>' in bodies["/study/%3Cb%3E"]
 
 
 def test_damaged_study_is_said(get: Get, study_dir: Path) -> None:
@@ -243,6 +301,44 @@ def test_log_and_classes_of_a_damaged_run(tmp_path: Path) -> None:
     for content in ("{", "[]", '{"class_names": ["a"], "test": {"num_examples": [1, 2], "acc": [1, 1]}}'):
         (tmp_path / "per_class.json").write_text(content)
         assert read_classes(tmp_path) == []
+
+
+def test_confusion_of_few_and_of_many_classes(study_dir: Path, tmp_path: Path) -> None:
+    few = read_confusion(study_dir / "mnistgap0")
+    assert few is not None
+    assert few.names == ["cat", "<b>dog</b>"]
+    assert few.cells == [[(4, 8), (1, 2)], [(0, 0), (0, 0)]]
+    matrix = [[9 if i == j else 0 for j in range(30)] for i in range(30)]
+    matrix[3][7], matrix[20][1] = 2, 5
+    content = {"class_names": [f"c{i}" for i in range(30)], "test": {"confusion": matrix}}
+    (tmp_path / "per_class.json").write_text(json.dumps(content))
+    many = read_confusion(tmp_path)
+    assert many is not None
+    assert (many.cells, many.mistakes) == ([], [("c20", "c1", 5), ("c3", "c7", 2)])
+    for damaged in ([[1]], "x", [[1, 2], [3]], None, [[0.5, 1], [1, 1]]):
+        content = {"class_names": ["a", "b"], "test": {"confusion": damaged}}
+        (tmp_path / "per_class.json").write_text(json.dumps(content))
+        assert read_confusion(tmp_path) is None
+
+
+def test_pictures_show_wrong_answers_first(report_writers: ModuleType, tmp_path: Path, serve: Any) -> None:
+    folder = report_writers.write_study(tmp_path / "s", blocks=("mnist",), seeds=2, epochs=3)
+    assert panel_pictures(LiveStudy(folder).look().analysis.runs[0]) == []
+    report_writers.add_examples(folder)
+    run = next(r for r in LiveStudy(folder).look().analysis.runs if r.job.arm == "fc")
+    with np.load(run.run_dir / "predictions.npz") as kept:
+        wrong = np.flatnonzero(kept["test_logits"].argmax(1) != kept["test_labels"])
+    pictures = panel_pictures(run)
+    expected = [i for i in range(0, 120, 5) if i in set(wrong.tolist())]
+    assert [p.index for p in pictures if not p.is_right] == expected[:12]
+    assert [p.is_right for p in pictures] == sorted(p.is_right for p in pictures)
+    assert all(p.overlay is not None and p.picture.uri.startswith("data:image/") for p in pictures)
+    with serve({"s": folder}) as running:
+        connection = http.client.HTTPConnection("127.0.0.1", running.server_port, timeout=30)
+        connection.request("GET", f"/study/s/run/{run.job.job_id}")
+        body = connection.getresponse().read().decode()
+        connection.close()
+    assert body.count('<img src="data:image/') == 2 * len(pictures)
 
 
 def test_configuration_difference(study_dir: Path) -> None:

@@ -3,43 +3,40 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import threading
-from collections import Counter
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from nin_exp.dashboard.activity import ACTIVITIES, Activity, find_activity
 from nin_exp.records.record import RECORD_FILE
 from nin_exp.records.study import STUDY_FILE, Study
 from nin_exp.report.analysis import Analysis, analyse
-from nin_exp.report.certainty import how_sure
-from nin_exp.report.collect import METRICS_FILE, Curve, Run, StudyResults, load_run
-from nin_exp.report.metric import Metric
+from nin_exp.report.collect import METRICS_FILE, Run, StudyResults, load_run
 from nin_exp.report.page import render_page
 from nin_exp.report.sections.problems import STATES
-from nin_exp.report.sections.verdict import BADGES
-from nin_exp.report.sentences import outcome_sentence, question
 
-MOST_POINTS = 120
-MOST_RUNNING = 12
-"""Learning curves shown of runs that have no record yet."""
+QUICK_SECONDS = 0.5
+"""A study that is analysed faster than this is analysed whenever one of its files has changed."""
+
+REST = 9
+"""Of slower ones: so many times the last analysis is waited before the next. Watching leaves the cores to training."""
 
 Stamp = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One look at a study; ``token`` changes when a file of it does, or a process ends.
+    """One look at a study.
 
     Args:
+        token: changes when a file of it does, or a process ends.
+        results_token: changes when a run gets its record.
         activities: of the runs without a record, by job.
     """
 
     token: str
+    results_token: str
     analysis: Analysis
     activities: dict[str, Activity]
 
@@ -57,34 +54,45 @@ class LiveStudy:
         self._lock = threading.Lock()
         self._runs: dict[str, tuple[Stamp, Run]] = {}
         self._snapshot: Snapshot | None = None
+        self._rests_until = 0.0
         self._page: tuple[str, str] | None = None
 
     def look(self) -> Snapshot:
-        """The study as it is now.
+        """The study as it is now, or was a moment ago.
 
         Raises:
             NinExpError: ``study.json`` is missing or damaged.
         """
         with self._lock:
-            study = Study.read(self.study_dir)
-            stamps = {job.job_id: _stamp(self.study_dir / job.job_id) for job in study.jobs}
-            activities = {
-                job_id: find_activity(self.study_dir / job_id)
-                for job_id, stamp in stamps.items()
-                if not stamp[0] and stamp[1]
-            }
-            text = f"{_mtime(self.study_dir / STUDY_FILE)} {sorted(stamps.items())} {sorted(activities.items())}"
-            token = hashlib.sha256(text.encode()).hexdigest()[:16]
-            if self._snapshot is None or self._snapshot.token != token:
-                runs = []
-                for job in study.jobs:
-                    known = self._runs.get(job.job_id)
-                    if known is None or known[0] != stamps[job.job_id] or known[1].job != job:
-                        known = (stamps[job.job_id], load_run(self.study_dir, job))
-                        self._runs[job.job_id] = known
-                    runs.append(known[1])
-                self._snapshot = Snapshot(token, analyse(StudyResults(study, tuple(runs))), activities)
+            if self._snapshot is not None and time.monotonic() < self._rests_until:
+                return self._snapshot
+            began = time.monotonic()
+            self._snapshot = self._read(self._snapshot)
+            took = time.monotonic() - began
+            self._rests_until = 0.0 if took < QUICK_SECONDS else time.monotonic() + REST * took
             return self._snapshot
+
+    def _read(self, last: Snapshot | None) -> Snapshot:
+        study = Study.read(self.study_dir)
+        stamps = {job.job_id: _stamp(self.study_dir / job.job_id) for job in study.jobs}
+        activities = {
+            job_id: find_activity(self.study_dir / job_id)
+            for job_id, stamp in stamps.items()
+            if not stamp[0] and stamp[1]
+        }
+        plan = _mtime(self.study_dir / STUDY_FILE)
+        token = _digest(f"{plan} {sorted(stamps.items())} {sorted(activities.items())}")
+        if last is not None and last.token == token:
+            return last
+        runs = []
+        for job in study.jobs:
+            known = self._runs.get(job.job_id)
+            if known is None or known[0] != stamps[job.job_id] or known[1].job != job:
+                known = (stamps[job.job_id], load_run(self.study_dir, job))
+                self._runs[job.job_id] = known
+            runs.append(known[1])
+        results_token = _digest(f"{plan} {sorted((job_id, stamp[0]) for job_id, stamp in stamps.items())}")
+        return Snapshot(token, results_token, analyse(StudyResults(study, tuple(runs))), activities)
 
     def report(self) -> str:
         """The report's page of this moment, rendered once for each state of the files."""
@@ -106,71 +114,5 @@ def _mtime(path: Path) -> int:
         return 0
 
 
-def describe(snapshot: Snapshot) -> dict[str, Any]:
-    """What the live page shows, as JSON values; all of it is text and numbers."""
-    analysis = snapshot.analysis
-    comparison = analysis.comparison
-    verdicts = []
-    if comparison is not None:
-        for contrast in analysis.contrasts:
-            sentence, label = outcome_sentence(contrast, comparison), contrast.outcome.verdict.label
-            remarks = " ".join(sentence.remarks)
-            words = {"statement": f"{sentence.statement}.", "evidence": sentence.evidence, "remarks": remarks}
-            verdicts.append({"label": label, "badge": BADGES[label], **words})
-    under_way = [run for run in analysis.runs if snapshot.state(run)[0] in ("running", "elsewhere")]
-    started = [run for run in under_way if run.curve is not None]
-    counts = Counter(snapshot.state(run) for run in analysis.runs)
-    order = [*STATES, *ACTIVITIES]
-    return {
-        "token": snapshot.token,
-        "name": analysis.study.name,
-        "question": analysis.study.name if comparison is None else question(comparison),
-        "total": len(analysis.runs),
-        "states": [[*state, counts[state]] for state in sorted(counts, key=lambda state: order.index(state[0]))],
-        "verdicts": verdicts,
-        "how_sure": [] if comparison is None else how_sure(analysis.contrasts, comparison),
-        "metric": None if analysis.metric is None else analysis.metric.label,
-        "runs": [_run(run, analysis.metric, snapshot.state(run)) for run in analysis.runs],
-        "running": [
-            {"name": run_name(run), "job_id": run.job.job_id, "series": series(run.curve, ("val/acc",))}
-            for run in started[:MOST_RUNNING]
-        ],
-    }
-
-
-def _run(run: Run, metric: Metric | None, state: tuple[str, str]) -> dict[str, Any]:
-    curve = run.curve if run.state == "unfinished" else None
-    epoch = int(curve.epochs[-1]) if curve is not None else None if run.record is None else run.record.epochs
-    score = None if metric is None else run.score(metric.key)
-    return {
-        "job_id": run.job.job_id,
-        "arm": run.job.arm,
-        "block": run.job.block,
-        "seed": run.job.seed,
-        "state": state[0],
-        "state_name": state[1],
-        "epoch": epoch,
-        "score": None if metric is None or score is None else f"{metric.score(score)} {metric.unit}".strip(),
-    }
-
-
-def run_name(run: Run) -> str:
-    """Arm, block and seed, as far as the run has them."""
-    return ", ".join([part for part in (run.job.arm, run.job.block) if part] + [f"seed {run.job.seed}"])
-
-
-def series(curve: Curve | None, names: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Metrics over the epochs for a small picture, thinned; accuracies in percent."""
-    if curve is None:
-        return []
-    keep = np.unique(np.linspace(0, curve.epochs.size - 1, min(MOST_POINTS, curve.epochs.size)).round().astype(int))
-    found = []
-    for name in names:
-        if name in curve.values:
-            metric = Metric(name)
-            values = (curve.values[name][keep] * metric.scale).tolist()
-            pairs = zip(curve.epochs[keep].tolist(), values, strict=True)
-            points = [[epoch, float(f"{value:.4g}")] for epoch, value in pairs if not math.isnan(value)]
-            unit = f", {metric.unit}" if metric.unit else ""
-            found.append({"name": f"{metric.label}{unit}", "points": points})
-    return found
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

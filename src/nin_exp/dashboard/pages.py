@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import json
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -12,31 +13,45 @@ from markupsafe import Markup
 
 from nin_exp.report.text import plain_text
 
+RUN_COLUMNS = (
+    ("job_id", "job", False),
+    ("arm", "arm", False),
+    ("block", "block", False),
+    ("seed", "seed", True),
+    ("state", "state", False),
+    ("epoch", "epoch", True),
+    ("score", "score", True),
+)
+"""Of the table of runs: the key to sort by, the title, whether it holds numbers."""
 
-def render_live(name: str, nonce: str) -> str:
+
+def render_overview(names: Sequence[str], nonce: str) -> str:
+    """Several studies side by side."""
+    return _render("overview", nonce, names=names)
+
+
+def render_live(name: str, nonce: str, *, is_one_of_many: bool) -> str:
     """The page that watches a study."""
-    return _render("live.html.j2", nonce, name=name)
+    return _render("live", nonce, name=name, is_one_of_many=is_one_of_many, columns=RUN_COLUMNS)
 
 
-def render_list(names: list[str], nonce: str) -> str:
-    """The list of studies."""
-    return _render("list.html.j2", nonce, names=names)
+def render_report(name: str, nonce: str) -> str:
+    """The report of a study, drawn anew when a run ends."""
+    return _render("report", nonce, name=name)
 
 
 def render_run(study: str, run: dict[str, Any], nonce: str) -> str:
     """The page of one run."""
-    text = json.dumps(run["series"], allow_nan=False)
+    text = json.dumps(run["charts"], allow_nan=False)
     safe = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-    return _render("run.html.j2", nonce, study=study, run=run, series=Markup(safe))
+    return _render("run", nonce, study=study, run=run, charts=Markup(safe))
 
 
-def _render(template: str, nonce: str, **values: Any) -> str:
+def _render(page: str, nonce: str, **values: Any) -> str:
     style = _asset("nin_exp.report", "report.css") + _asset("nin_exp.dashboard", "dashboard.css")
-    return (
-        _environment()
-        .get_template(template)
-        .render(nonce=nonce, style=Markup(style), script=Markup(_asset("nin_exp.dashboard", "dashboard.js")), **values)
-    )
+    script = _asset("nin_exp.dashboard", "common.js") + _asset("nin_exp.dashboard", f"{page}.js")
+    template = _environment().get_template(f"{page}.html.j2")
+    return template.render(nonce=nonce, style=Markup(style), script=Markup(script), **values)
 
 
 @cache

@@ -1,14 +1,16 @@
-"""A page of its own for a run: how it differs from its pair, its curves, its classes, the end of its log."""
+"""A page of its own for a run: how it differs from its pair, its curves, classes and pictures, the end of its log."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from nin_exp.config import VOLATILE_KEYS
 from nin_exp.dashboard.activity import ACTIVITIES, find_activity
-from nin_exp.dashboard.live import run_name, series
+from nin_exp.dashboard.charts import chart, line
+from nin_exp.dashboard.run_classes import read_classes, read_confusion
+from nin_exp.dashboard.run_pictures import panel_pictures
+from nin_exp.dashboard.state import UNDER_WAY, run_name
 from nin_exp.records.redact import redact_text
 from nin_exp.report.analysis import Analysis
 from nin_exp.report.collect import Run, number
@@ -18,11 +20,8 @@ from nin_exp.report.sections.problems import STATES
 from nin_exp.report.text import plain_text, shorten
 
 LOG_FILE = "log.txt"
-PER_CLASS_FILE = "per_class.json"
 LOG_BYTES = 48_000
 LOG_LINES = 150
-LARGEST_BYTES = 2_000_000
-CURVES = ("train/acc", "val/acc", "train/loss", "val/loss")
 
 
 def describe_run(analysis: Analysis, run: Run) -> dict[str, Any]:
@@ -43,8 +42,11 @@ def describe_run(analysis: Analysis, run: Run) -> dict[str, Any]:
         "facts": [] if record is None else _facts(run),
         "pair": None if pair is None else {"name": run_name(pair), "job_id": pair.job.job_id},
         "difference": [] if pair is None else config_difference(run, pair),
-        "series": series(run.curve, CURVES),
+        "is_under_way": state[0] in UNDER_WAY,
+        "charts": _charts(run, pair),
         "classes": read_classes(run.run_dir),
+        "confusion": read_confusion(run.run_dir),
+        "pictures": panel_pictures(run),
         "log": read_log(run.run_dir / LOG_FILE),
     }
 
@@ -83,17 +85,23 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     ]
 
 
-def read_classes(run_dir: Path) -> list[tuple[str, str, str]]:
-    """Name, number of examples and accuracy of each class on test; empty where that was not kept."""
-    try:
-        if (run_dir / PER_CLASS_FILE).stat().st_size > LARGEST_BYTES:
-            return []
-        content = json.loads((run_dir / PER_CLASS_FILE).read_text(encoding="utf-8"))
-        test = content["test"]
-        rows = list(zip(content["class_names"], test["num_examples"], test["acc"], strict=True))
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return []
-    return [(str(name), str(size), Metric("test/acc").score(number(share))) for name, size, share in rows]
+def _charts(run: Run, pair: Run | None) -> list[dict[str, Any]]:
+    other = None if pair is None else pair.curve
+    name = "" if pair is None else f"{pair.job.arm or run_name(pair)}, "
+    found = [
+        chart(
+            title,
+            unit,
+            [
+                line(run.curve, f"val/{key}", "validation", "main"),
+                line(run.curve, f"train/{key}", "training", "second"),
+                line(other, f"val/{key}", f"{name}validation", "pair"),
+                line(other, f"train/{key}", f"{name}training", "pair-second"),
+            ],
+        )
+        for key, title, unit in (("acc", "accuracy, %", "%"), ("loss", "loss", ""))
+    ]
+    return [one for one in found if one is not None]
 
 
 def read_log(path: Path) -> str:

@@ -15,11 +15,12 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
-from nin_exp.dashboard.live import LiveStudy, describe
-from nin_exp.dashboard.pages import render_list, render_live, render_run
+from nin_exp.dashboard.live import LiveStudy
+from nin_exp.dashboard.pages import render_live, render_overview, render_report, render_run
 from nin_exp.dashboard.run_view import describe_run
+from nin_exp.dashboard.state import describe, outline
 from nin_exp.errors import ConfigError, NinExpError, StorageError
 
 LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")
@@ -68,33 +69,54 @@ class _Handler(BaseHTTPRequestHandler):
             return
         try:
             self._route([unquote(part) for part in urlsplit(self.path).path.split("/") if part])
-        except (NinExpError, FileNotFoundError) as error:
-            self._send(HTTPStatus.INTERNAL_SERVER_ERROR, f"{error}\n", "text/plain")
         except (BrokenPipeError, ConnectionResetError):
             pass  # the reader has gone
+        except (NinExpError, FileNotFoundError) as error:
+            self._send(HTTPStatus.INTERNAL_SERVER_ERROR, f"{error}\n", "text/plain")
+        except Exception as error:  # a bug: the page says so, and the other pages go on
+            self._send(HTTPStatus.INTERNAL_SERVER_ERROR, f"a bug of the dashboard: {error!r}\n", "text/plain")
+            raise
 
     do_HEAD = do_GET
 
     def _route(self, parts: list[str]) -> None:
         nonce = secrets.token_urlsafe(16)
         studies = self.server.studies
+        is_one_of_many = len(studies) > 1
         if not parts:
-            only = next(iter(studies)) if len(studies) == 1 else None
-            html = render_list(list(studies), nonce) if only is None else render_live(only, nonce)
-            self._page(html, nonce)
+            names = list(studies)
+            overview = render_overview(names, nonce) if is_one_of_many else None
+            self._page(overview or render_live(names[0], nonce, is_one_of_many=False), nonce)
+            return
+        if parts == ["studies.json"]:
+            self._json({"studies": [_outline(name, study) for name, study in studies.items()]})
             return
         study = studies.get(parts[1]) if parts[0] == "study" and len(parts) > 1 else None
         rest = parts[2:]
         if study is None or len(rest) > 2:
             self._send(HTTPStatus.NOT_FOUND, "there is no such page\n", "text/plain")
         elif not rest:
-            self._page(render_live(parts[1], nonce), nonce)
+            self._page(render_live(parts[1], nonce, is_one_of_many=is_one_of_many), nonce)
         elif rest == ["state.json"]:
-            self._send(HTTPStatus.OK, json.dumps(describe(study.look()), allow_nan=False), "application/json")
+            self._state(study)
         elif rest == ["report"]:
-            self._send(HTTPStatus.OK, study.report(), "text/html")  # it carries a policy of its own
+            self._page(render_report(parts[1], nonce), nonce)
+        elif rest == ["report", "page"]:  # it carries a policy of its own; our page may frame it
+            framed = {"Content-Security-Policy": "frame-ancestors 'self'", "X-Frame-Options": "SAMEORIGIN"}
+            self._send(HTTPStatus.OK, study.report(), "text/html", framed)
         else:
             self._run(parts[1], study, rest, nonce)
+
+    def _state(self, study: LiveStudy) -> None:
+        """The state of a study; in short where the page that asks has this one."""
+        snapshot = study.look()
+        asked = parse_qs(urlsplit(self.path).query)
+        tokens = {"token": snapshot.token, "results_token": snapshot.results_token}
+        is_known = asked.get("token") == [snapshot.token] or asked.get("results") == [snapshot.results_token]
+        self._json(tokens if is_known else describe(snapshot))
+
+    def _json(self, value: Any) -> None:
+        self._send(HTTPStatus.OK, json.dumps(value, allow_nan=False), "application/json")
 
     def _run(self, name: str, study: LiveStudy, rest: list[str], nonce: str) -> None:
         analysis = study.look().analysis
@@ -108,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _page(self, html: str, nonce: str) -> None:
         policy = (
             f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; "
-            "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+            "frame-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
         )
         self._send(HTTPStatus.OK, html, "text/html", {"Content-Security-Policy": policy})
 
@@ -132,6 +154,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Requests are not worth a line."""
+
+
+def _outline(name: str, study: LiveStudy) -> dict[str, Any]:
+    """A study in short; its problem where it cannot be read: the others are shown all the same."""
+    try:
+        return {"key": name, "problem": None, "state": outline(study.look())}
+    except (NinExpError, FileNotFoundError) as error:
+        return {"key": name, "problem": str(error), "state": None}
 
 
 def serve(studies: Sequence[Path], *, host: str, port: int, open_browser: bool) -> None:

@@ -236,6 +236,7 @@ def test_a_full_evaluation_in_a_run(runs, head: str, lists: dict[str, set[str]])
     assert {f"test/{name}" for name in added} <= set(record.metrics)
     assert record.metrics["test/shift4_acc"] == content["shift"]["acc"][4]
     check_against_other_libraries(record, run_dir)
+    assert runs.job(*options[:3], "evaluation.level=full", *options[4:]).job_id == run_dir.name  # the same in full
     basic = runs.job(*options[:3], *options[4:])
     assert basic.job_id != run_dir.name  # a run that was measured less does not count as done
 

@@ -82,7 +82,7 @@ def test_onnx_says_what_torch_says(name, find_real_data) -> None:
     predictor = Predictor(
         network, network, InputSpec(spec, preprocessing, names), torch.device("cpu"), 8, None, channels_last=False
     )
-    levels = photographs(spec, 4 if side == 224 else 100, find_real_data)
+    levels = photographs(spec, 4 if side == 224 else 20, find_real_data)
     exported = to_onnx(predictor, FACTS, SampleImages(levels, "images"))
     check = json.loads(
         {p.key: p.value for p in onnx.load_from_string(exported.content).metadata_props}["nin_exp_check"]

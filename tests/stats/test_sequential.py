@@ -96,10 +96,13 @@ def test_interval_by_hand() -> None:
     assert (decision.interval.low, decision.interval.high) == pytest.approx((3.5 - half, 3.5 + half))
 
 
-def test_equal_differences_are_believed_from_the_first_look() -> None:
-    assert decide([0.0] * 6, [], 20, alpha=ALPHA, rope=0.002).label == "same"
-    assert decide([0.93 - 0.92] * 6, [], 20, alpha=ALPHA, rope=0.002).label == "better"
-    assert decide([0.01] * 5, [], 20, alpha=ALPHA, rope=0.002).label == "undecided"
+def test_equal_differences_are_believed_once_an_exact_test_could() -> None:
+    """2 / 2^8 = 0.0078 is the first below what may be spent, 0.05 (8 / 20)^2 = 0.008."""
+    for value, label in ((0.0, "same"), (0.93 - 0.92, "better"), (-0.01, "worse")):
+        assert decide([value] * 7, [6], 20, alpha=ALPHA, rope=0.002).label == "undecided"
+        assert decide([value] * 8, [6, 7], 20, alpha=ALPHA, rope=0.002).label == label
+    assert decide([0.01] * 6, [], 6, alpha=ALPHA, rope=0.002).label == "better"
+    assert decide([0.01] * 6, [], 6, alpha=ALPHA / 2, rope=0.002).label == "undecided"
     assert decide([0.01], [], 1, alpha=ALPHA, rope=0.002).is_final
 
 

@@ -53,6 +53,16 @@ def test_few_pairs_decide_with_a_note() -> None:
     assert (verdict.label, verdict.notes) == ("better", ("few_pairs",))
 
 
+def test_a_few_identical_results_are_no_proof() -> None:
+    """With 20 test images two arms that differ agree exactly in two pairs, often enough."""
+    verdict = judge(effect(0.0, np.zeros(2)), 0.002, 0.05)
+    assert (verdict.label, verdict.notes) == ("undecided", ("identical", "few_pairs"))
+    assert verdict.further is not None
+    assert verdict.further.pairs == 4
+    assert judge(effect(0.0, np.zeros(6)), 0.002, 0.05).label == "same"
+    assert judge(effect(0.0, np.zeros(6), n_contrasts=2), 0.002, 0.05).label == "undecided"
+
+
 def test_identical_results() -> None:
     verdict = judge(effect(0.0, np.zeros(8)), 0.002, 0.05)
     assert (verdict.label, verdict.notes) == ("same", ("identical",))

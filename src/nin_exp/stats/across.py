@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from nin_exp.stats.bootstrap import DRAWS, FEW_PAIRS, BootstrapInterval, seeded_means
+from nin_exp.stats.bootstrap import DRAWS, FEW_PAIRS, BootstrapInterval, percentile_interval, seeded_means
 from nin_exp.stats.intervals import Interval, as_sample, t_quantile
 
 
@@ -65,12 +65,12 @@ def stratified_bootstrap(
         blocks: differences, each of shape ``(N_b,)``.
     """
     total, seed = np.zeros(DRAWS), int(rng.integers(2**31))
-    for sample in blocks:
-        # The draws of blocks of one size are the same set, in an order of its own in each: independent of each other.
-        total += rng.permutation(seeded_means(sample, seed))
-    low, high = np.quantile(total / len(blocks), [(1 - confidence) / 2, (1 + confidence) / 2])
+    for place, sample in enumerate(blocks):
+        # The draws of blocks of one size are the same set. Each block starts in it at a place of its own, so that what
+        # is added up was drawn independently.
+        total += np.roll(seeded_means(sample, seed), place)
     few = sum(sample.size - 1 for sample in blocks) < FEW_PAIRS - 1
-    return BootstrapInterval(Interval(float(low), float(high), confidence), DRAWS, few)
+    return BootstrapInterval(percentile_interval(total / len(blocks), confidence), DRAWS, few)
 
 
 def _t_interval(samples: Sequence[NDArray[np.float64]], mean: float, confidence: float) -> Interval:

@@ -50,7 +50,8 @@ def standard_deviation(values: ArrayLike, scale: float | None = None) -> float |
     if sample.size < 2:
         return None
     size = float(np.abs(sample).max()) if scale is None else scale
-    spread = float(sample.std(ddof=1))
+    apart = sample - sample.mean()
+    spread = math.sqrt(float(apart @ apart) / (sample.size - 1))
     return spread if spread > RELATIVE_NOISE * size else 0.0
 
 
@@ -86,8 +87,14 @@ def welch_width(first: ArrayLike, second: ArrayLike, confidence: float) -> float
     a, b = as_sample(first), as_sample(second)
     if min(a.size, b.size) < 2:
         raise ValueError(f"an interval needs at least 2 values in each sample, got {a.size} and {b.size}")
-    var_a, var_b = float(a.var(ddof=1)) / a.size, float(b.var(ddof=1)) / b.size
-    if var_a + var_b == 0:
+    return unpaired_width((float(a.var(ddof=1)), a.size), (float(b.var(ddof=1)), b.size), confidence)
+
+
+def unpaired_width(first: tuple[float, int], second: tuple[float, int], confidence: float) -> float:
+    """``welch_width`` from the variance (with n - 1) and the size of each sample."""
+    parts = [(variance / size, size - 1) for variance, size in (first, second)]
+    total = sum(part for part, _ in parts)
+    if total == 0:
         return 0.0
-    df = (var_a + var_b) ** 2 / (var_a**2 / (a.size - 1) + var_b**2 / (b.size - 1))  # Welch-Satterthwaite
-    return 2 * t_quantile(confidence, df) * math.sqrt(var_a + var_b)
+    df = total**2 / sum(part**2 / freedom for part, freedom in parts)  # Welch-Satterthwaite
+    return 2 * t_quantile(confidence, df) * math.sqrt(total)

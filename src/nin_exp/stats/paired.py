@@ -15,7 +15,7 @@ from nin_exp.stats.intervals import (
     as_sample,
     standard_deviation,
     t_interval,
-    welch_width,
+    unpaired_width,
 )
 
 
@@ -59,8 +59,8 @@ def paired_effect(arm: ArrayLike, baseline: ArrayLike, *, alpha: float, n_contra
     >>> paired_effect([0.9, 0.8], [0.8, 0.9], alpha=0.05, n_contrasts=1).p_arm_above
     0.5
     """
-    differences = paired_differences(arm, baseline)
     a, b = as_sample(arm), as_sample(baseline)
+    differences = paired_differences(a, b)
     n, mean = differences.size, float(differences.mean())
     sd = standard_deviation(differences, scale=_size(a, b))
     return PairedEffect(
@@ -72,8 +72,7 @@ def paired_effect(arm: ArrayLike, baseline: ArrayLike, *, alpha: float, n_contra
         n_contrasts=n_contrasts,
         effect_size=hedges_g(mean, sd, n),
         p_arm_above=probability_above(differences),
-        correlation=correlation(a, b),
-        width_ratio=_width_ratio(a, b, sd, alpha),
+        **_pairing(a, b, sd, alpha),
     )
 
 
@@ -86,7 +85,7 @@ def paired_differences(arm: ArrayLike, baseline: ArrayLike) -> NDArray[np.float6
     a, b = as_sample(arm), as_sample(baseline)
     if a.size != b.size:
         raise ValueError(f"paired samples must have one length, got {a.size} and {b.size}")
-    differences = a - b
+    differences: NDArray[np.float64] = a - b
     differences[np.abs(differences) <= RELATIVE_NOISE * _size(a, b)] = 0.0
     return differences
 
@@ -113,15 +112,26 @@ def probability_above(differences: ArrayLike) -> float:
 def correlation(first: ArrayLike, second: ArrayLike) -> float | None:
     """Pearson's correlation; None for fewer than 3 pairs (2 always give 1 or -1) or without spread."""
     a, b = as_sample(first), as_sample(second)
-    if a.size < 3 or not standard_deviation(a) or not standard_deviation(b):
-        return None
-    return float(np.clip(np.corrcoef(a, b)[0, 1], -1, 1))
+    return _correlation(a, b, standard_deviation(a), standard_deviation(b))
 
 
-def _width_ratio(a: NDArray[np.float64], b: NDArray[np.float64], sd: float | None, alpha: float) -> float | None:
-    if sd is None or not (standard_deviation(a) or standard_deviation(b)):
+def _correlation(
+    a: NDArray[np.float64], b: NDArray[np.float64], sd_a: float | None, sd_b: float | None
+) -> float | None:
+    if a.size < 3 or not sd_a or not sd_b:
         return None
-    return t_interval(0.0, sd, a.size, 1 - alpha).width / welch_width(a, b, 1 - alpha)
+    covariance = float((a - a.mean()) @ (b - b.mean())) / (a.size - 1)
+    return min(1.0, max(-1.0, covariance / (sd_a * sd_b)))
+
+
+def _pairing(a: NDArray[np.float64], b: NDArray[np.float64], sd: float | None, alpha: float) -> dict[str, float | None]:
+    """What sharing the seeds gave: the correlation, and the width of the paired interval by the unpaired one."""
+    sd_a, sd_b = standard_deviation(a), standard_deviation(b)
+    ratio = None
+    if sd is not None and sd_a is not None and sd_b is not None and (sd_a or sd_b):
+        apart = unpaired_width((sd_a**2, a.size), (sd_b**2, b.size), 1 - alpha)
+        ratio = t_interval(0.0, sd, a.size, 1 - alpha).width / apart
+    return {"correlation": _correlation(a, b, sd_a, sd_b), "width_ratio": ratio}
 
 
 def _size(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

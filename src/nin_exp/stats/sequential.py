@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from nin_exp.stats.intervals import Interval, as_sample, standard_deviation
+from nin_exp.stats.sign_flip import smallest_two_sided
 from nin_exp.stats.verdict import FEW_PAIRS, Label, place
 
 FIRST_LOOK = FEW_PAIRS
@@ -101,8 +102,10 @@ def decide(
         return Decision("undecided", is_last, mean, None, look)
     half = look.critical * sd / math.sqrt(n)
     interval = Interval(mean - half, mean + half, 1 - alpha)
-    # Where all differences are equal the interval has no width. Six or more that agree are believed.
-    label = place(interval.low, interval.high, rope)
+    # Where all differences are equal the interval has no width, which a few may be by accident: it is believed once
+    # an exact sign-flip test of so many pairs could reach what is spent, as in ``verdict.judge``.
+    is_believed = sd > 0 or smallest_two_sided(n) <= look.spent
+    label = place(interval.low, interval.high, rope) if is_believed else "undecided"
     return Decision(label, is_last or label != "undecided", mean, interval, look)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nin_exp.stats.bootstrap import DRAWS
+from nin_exp.stats.bootstrap import DRAWS, percentile_interval
 from nin_exp.stats.intervals import Interval, t_quantile
 
 
@@ -28,7 +28,8 @@ class TwoSources:
         se_seeds: standard error over new seeds, on these examples; None for one seed.
         se_examples: standard error over new examples, with these trained networks.
         se_both: standard error over new seeds and new examples at once; None for one seed.
-        seeds, examples, both: the intervals; ``examples`` is a percentile bootstrap over the examples.
+        seeds, examples, both: the intervals; ``examples`` is a percentile bootstrap over the examples. None for one
+            seed: an interval around whichever network that seed gave would be taken for one of the arms.
         df: degrees of freedom of ``both``.
     """
 
@@ -39,7 +40,7 @@ class TwoSources:
     se_examples: float
     se_both: float | None
     seeds: Interval | None
-    examples: Interval
+    examples: Interval | None
     both: Interval | None
     df: float | None
 
@@ -70,10 +71,9 @@ def two_sources(differences: ArrayLike, confidence: float, rng: np.random.Genera
     by_example = table.mean(axis=0, dtype=np.float64)
     mean = float(by_seed.mean())
     ms_example = s * float(by_example.var(ddof=1))
-    examples = example_bootstrap(by_example, confidence, rng)
     se_examples = math.sqrt(ms_example / (s * n))
     if s < 2:
-        return TwoSources(s, n, mean, None, se_examples, None, None, examples, None, None)
+        return TwoSources(s, n, mean, None, se_examples, None, None, None, None, None)
     ms_seed = n * float(by_seed.var(ddof=1))
     # Each mean square holds the remainder once; their sum would hold it twice.
     extra = max(0.0, ms_example - _remainder(table, mean, ms_seed, ms_example))
@@ -88,7 +88,7 @@ def two_sources(differences: ArrayLike, confidence: float, rng: np.random.Genera
         se_examples=se_examples,
         se_both=se_both,
         seeds=_interval(mean, se_seeds, s - 1, confidence),
-        examples=examples,
+        examples=example_bootstrap(by_example, confidence, rng),
         both=_interval(mean, se_both, math.inf if df is None else df, confidence),
         df=df,
     )
@@ -113,8 +113,7 @@ def example_bootstrap(values: ArrayLike, confidence: float, rng: np.random.Gener
     levels, counts = np.unique(np.asarray(values, dtype=np.float64).round(12), return_counts=True)
     size = int(counts.sum())
     drawn = rng.multinomial(size, counts / size, size=DRAWS)
-    low, high = np.quantile(drawn @ levels / size, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(float(low), float(high), confidence)
+    return percentile_interval(drawn @ levels / size, confidence)
 
 
 def _interval(mean: float, se: float, df: float, confidence: float) -> Interval:

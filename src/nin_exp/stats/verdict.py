@@ -62,14 +62,14 @@ def judge(effect: PairedEffect | None, rope: float, alpha: float, at_chance: tup
 def _judge_without_spread(effect: PairedEffect, rope: float, alpha: float, few: tuple[Note, ...]) -> Verdict:
     """Every difference is equal: the interval claims to be certain, which so few values may be by accident.
 
-    It is believed where every pair agrees exactly, or once the exact test could reach alpha.
+    On a small test split a few pairs often agree exactly. The interval is believed once the exact test could reach
+    alpha.
     """
-    if effect.mean == 0:
-        return Verdict("same", notes=("identical", *few))
+    notes: tuple[Note, ...] = ("identical" if effect.mean == 0 else "no_spread", *few)
     if smallest_p(effect.n, effect.n_contrasts) <= alpha:
-        return Verdict(place(effect.mean, effect.mean, rope), notes=("no_spread", *few))
+        return Verdict(place(effect.mean, effect.mean, rope), notes=notes)
     wanted = pairs_for_exact_test(effect.n_contrasts, alpha)
-    return Verdict("undecided", FurtherPairs(wanted - effect.n, is_bound=False), notes=("no_spread", *few))
+    return Verdict("undecided", FurtherPairs(wanted - effect.n, is_bound=False), notes=notes)
 
 
 def place(low: float, high: float, rope: float) -> Label:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 
 from nin_exp.report.collect import Run, number
 from nin_exp.stats.scores import ScoreSummary, summarise
@@ -82,12 +83,15 @@ def describe_cell(arm: str, block: str, runs: Iterable[Run], metric: str | None)
 
 
 def _cost(done: list[Run]) -> Cost:
+    records = [run.record for run in done if run.record is not None]
+
     def values(name: str) -> list[float]:
-        found = (number(getattr(run.record, name)) for run in done if run.record is not None)
-        return [value for value in found if value is not None]
+        read = attrgetter(name)
+        return [value for value in (number(read(record)) for record in records) if value is not None]
 
     def extent(name: str) -> tuple[int, int] | None:
-        found = values(name)
+        read = attrgetter(name)
+        found = [value for value in map(number, set(map(read, records))) if value is not None]
         return (round(min(found)), round(max(found))) if found else None
 
     def summary(name: str) -> ScoreSummary | None:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -151,14 +152,22 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
     "error": (str, type(None)),
     "wall_seconds": (int, float, type(None)),
 }
+_CHECKED = attrgetter(*_KINDS)
+_GOOD: set[tuple[type, ...]] = set()
+"""Types of the fields above that were found right: there are few."""
+
 _FOLDER_CHARACTERS = frozenset("/\\\0")
 
 
 def _fault(record: Record) -> str | None:
     """What in a record is not as its schema says; it may have been edited or made by something else."""
-    for name, kind in _KINDS.items():
-        if not isinstance(getattr(record, name), kind):
-            return f"record.json: {name} has the wrong type; run the job again"
+    values = _CHECKED(record)
+    kinds = tuple(map(type, values))
+    if kinds not in _GOOD:
+        for (name, kind), value in zip(_KINDS.items(), values, strict=True):
+            if not isinstance(value, kind):
+                return f"record.json: {name} has the wrong type; run the job again"
+        _GOOD.add(kinds)
     if not all(isinstance(flag, str) for flag in record.flags):
         return "record.json: flags must be strings; run the job again"
     if not all(isinstance(seed, int) for seed in record.seeds.values()):
@@ -234,6 +243,8 @@ def _leaves(prefix: str, node: Any) -> Iterator[tuple[str, str]]:
 
 def number(value: object) -> float | None:
     """Return a finite number as float; None for anything else: records hold null where a metric was NaN."""
+    if value.__class__ is float:  # nearly all are, and there are many
+        return value if math.isfinite(value) else None  # type: ignore[arg-type, return-value]
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     return float(value)

@@ -149,15 +149,17 @@ def _flagged(runs: Runs, arms: Sequence[str], block: str, pairs: Sequence[Pair])
 
 
 def _pair(runs: Runs, arm: str, baseline: str, block: str, seed: int, metric: str, looks: ContrastLooks | None) -> Pair:
-    two = [runs.get((name, block, seed)) for name in (arm, baseline)]
+    two = runs.get((arm, block, seed)), runs.get((baseline, block, seed))
     scores = [run.score(metric) if run is not None and run.state == "done" else None for run in two]
-    has_diverged = [run is not None and run.state == "diverged" for run in two]
     state: PairState = "incomplete"
     if any(run is not None and run.record is not None and LIMITED_FLAG in run.record.flags for run in two):
         state = "limited"
-    elif all(score is not None for score in scores):
+    elif scores[0] is not None and scores[1] is not None:
         state = "complete" if looks is None or seed in looks.seeds else "later"
-    elif all(score is not None or gone for score, gone in zip(scores, has_diverged, strict=True)):
+    elif all(
+        score is not None or (run is not None and run.state == "diverged")
+        for run, score in zip(two, scores, strict=True)
+    ):
         state = "diverged"
     return Pair(seed, scores[0], scores[1], state)
 

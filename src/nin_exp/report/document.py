@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import asdict
+from dataclasses import is_dataclass
 from operator import attrgetter
 from typing import Any
 
 from nin_exp.records.redact import redact_text
 from nin_exp.report.analysis import Analysis
 from nin_exp.report.arms import Cell
-from nin_exp.report.collect import Run
+from nin_exp.report.collect import Run, number
 from nin_exp.report.contrasts import Contrast, Outcome
 from nin_exp.report.examples import ContrastExamples
 from nin_exp.report.ranking import Best
@@ -58,19 +58,19 @@ def results_document(analysis: Analysis) -> dict[str, Any]:
             "created_at": study.created_at,
             "num_jobs": len(study.jobs),
         },
-        "comparison": None if comparison is None else {**asdict(comparison), "question": question(comparison)},
+        "comparison": None if comparison is None else {**plain(comparison), "question": question(comparison)},
         "metric": None if analysis.metric is None else analysis.metric.key,
         "states": analysis.states,
         "cells": [_cell(cell) for cell in analysis.cells],
         "contrasts": [_contrast(analysis, contrast) for contrast in analysis.contrasts],
         "best": [_best(best) for best in analysis.best],
-        "all_pairs": [asdict(pair) for pair in analysis.all_pairs],
-        "published": [asdict(one) for one in study.published],
-        "across_blocks": None if analysis.across is None else asdict(analysis.across),
+        "all_pairs": [plain(pair) for pair in analysis.all_pairs],
+        "published": [plain(one) for one in study.published],
+        "across_blocks": None if analysis.across is None else plain(analysis.across),
         "test_examples": [_examples(contrast) for contrast in analysis.by_example.contrasts],
         "problems": [_problem(run) for run in analysis.runs if run.state != "done"],
         "warnings": list(analysis.warnings),
-        "provenance": asdict(analysis.provenance),
+        "provenance": plain(analysis.provenance),
     }
 
 
@@ -79,10 +79,10 @@ def _cell(cell: Cell) -> dict[str, Any]:
         "arm": cell.arm,
         "block": cell.block,
         "scores": {str(seed): score for seed, score in cell.scores.items()},
-        "summary": None if cell.summary is None else asdict(cell.summary),
+        "summary": None if cell.summary is None else plain(cell.summary),
         "states": cell.states,
         "flags": cell.flags,
-        "cost": {**asdict(cell.cost), "head_share": cell.cost.head_share},
+        "cost": {**plain(cell.cost), "head_share": cell.cost.head_share},
     }
 
 
@@ -98,7 +98,7 @@ def _contrast(analysis: Analysis, contrast: Contrast) -> dict[str, Any]:
         "pairs": [dict(pair.__dict__) for pair in contrast.pairs],
         **_outcome(contrast.outcome),
         "p_holm": contrast.holm_p,
-        "bootstrap": None if contrast.bootstrap is None else asdict(contrast.bootstrap),
+        "bootstrap": None if contrast.bootstrap is None else plain(contrast.bootstrap),
         "chance": contrast.chance,
         "num_examples": contrast.num_examples,
         "with_diverged": None if contrast.with_diverged is None else _outcome(contrast.with_diverged),
@@ -112,34 +112,45 @@ def _examples(contrast: ContrastExamples) -> dict[str, Any]:
         "baseline": contrast.baseline.arm,
         "block": contrast.arm.block,
         "seeds": list(contrast.seeds),
-        "sources": {**asdict(contrast.sources), "examples_share": contrast.sources.examples_share},
-        "mcnemar": [asdict(test) for test in contrast.tests],
+        "sources": {**plain(contrast.sources), "examples_share": contrast.sources.examples_share},
+        "mcnemar": [plain(test) for test in contrast.tests],
     }
 
 
 def _outcome(outcome: Outcome) -> dict[str, Any]:
     verdict = outcome.verdict
     return {
-        "effect": None if outcome.effect is None else asdict(outcome.effect),
-        "test": None if outcome.test is None else asdict(outcome.test),
+        "effect": None if outcome.effect is None else plain(outcome.effect),
+        "test": None if outcome.test is None else plain(outcome.test),
         "verdict": verdict.label,
         "notes": list(verdict.notes),
-        "further_seeds": None if verdict.further is None else asdict(verdict.further),
-        "monitored": None if outcome.monitored is None else asdict(outcome.monitored),
+        "further_seeds": None if verdict.further is None else plain(verdict.further),
+        "monitored": None if outcome.monitored is None else plain(outcome.monitored),
     }
 
 
 def _best(best: Best) -> dict[str, Any]:
-    return asdict(best)
+    return plain(best)
 
 
 def _problem(run: Run) -> dict[str, Any]:
     return {
-        **asdict(run.job),
+        **plain(run.job),
         "state": run.state,
         "exit_code": None if run.record is None else run.record.exit_code,
         "error": None if run.problem is None else redact_text(run.problem),
     }
+
+
+def plain(value: Any) -> Any:
+    """What a dataclass holds as mappings, lists and numbers; ``dataclasses.asdict`` without its copies."""
+    if value is None or value.__class__ in (float, int, str, bool):
+        return value
+    if is_dataclass(value):
+        return {name: plain(part) for name, part in value.__dict__.items()}
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    return [plain(part) for part in value] if isinstance(value, (list, tuple)) else value
 
 
 def results_csv(analysis: Analysis) -> str:
@@ -154,9 +165,8 @@ def results_csv(analysis: Analysis) -> str:
     writer.writerow([csv_cell(name) for name in header])
     cell = _CellTexts()
     for run in analysis.runs:
-        writer.writerow(
-            [cell[value] if isinstance(value, str) else value for value in _row(analysis, run, choices, metrics)]
-        )
+        row = _row(analysis.study.name, run, choices, metrics)
+        writer.writerow([cell[value] if value.__class__ is str else value for value in row])
     return file.getvalue()
 
 
@@ -170,14 +180,12 @@ class _CellTexts(dict[str, str]):
         return self[text]
 
 
-def _row(analysis: Analysis, run: Run, choices: list[str], metrics: list[str]) -> list[Any]:
+def _row(study: str, run: Run, choices: list[str], metrics: list[str]) -> list[Any]:
     job, record = run.job, run.record
-    exit_code = None if record is None else record.exit_code
-    return [
-        *(job.job_id, analysis.study.name, run.state, exit_code, job.arm, job.block, job.seed),
-        *(job.choices.get(key) for key in choices),
-        *(run.score(name) for name in metrics),
-        *((None,) * len(RECORD_COLUMNS) if record is None else _RECORD_VALUES(record)),
-        None if record is None else " ".join(map(str, record.flags)),
-        None if run.problem is None else redact_text(run.problem),
-    ]
+    start = [job.job_id, study, run.state, None if record is None else record.exit_code, job.arm, job.block, job.seed]
+    chosen = [job.choices.get(key) for key in choices]
+    error = None if run.problem is None else redact_text(run.problem)
+    if record is None:
+        return [*start, *chosen, *((None,) * (len(metrics) + len(RECORD_COLUMNS) + 1)), error]
+    measured = [number(record.metrics.get(name)) for name in metrics]
+    return [*start, *chosen, *measured, *_RECORD_VALUES(record), " ".join(map(str, record.flags)), error]

@@ -69,8 +69,20 @@ SECTIONS: tuple[Callable[[Analysis], Section | None], ...] = (
     methods.section,
     provenance.section,
 )
-# plotly.js holds the style sheet of a map library, and adds it unless an element with its hash as id exists.
-_STYLE_GUARD = re.compile(r"getElementById\(.([0-9a-f]{64}).\)")
+ENTRIES = {
+    "accuracy": "Accuracy",
+    "differences": "Differences",
+    "across": "All data sets",
+    "test_examples": "Test examples",
+    "costs": "Costs",
+    "disagreements": "Disagreements",
+    "classes": "Classes",
+    "robustness": "Changed images",
+    "all_pairs": "All pairs",
+    "problems": "Problems",
+}
+"""Entries in the contents of sections whose title is long: the contents should not fill the first screen."""
+
 _NEGATIVE = re.compile(r"(^|[\s(])-(?=\d)")
 
 
@@ -79,10 +91,15 @@ def render_page(analysis: Analysis) -> str:
     environment = _environment()
     sections = [section for build in SECTIONS if (section := build(analysis)) is not None]
     shown = [
-        {"key": section.key, "title": section.title, "html": _render_section(environment, section)}
+        {
+            "key": section.key,
+            "title": section.title,
+            "entry": ENTRIES.get(section.key, section.title),
+            "html": _render_section(environment, section),
+        }
         for section in sections
     ]
-    style, scripts = _asset("report.css"), [_plotly_js(), _asset("report.js")]
+    style, scripts = _asset("report.css"), [plotly_js(), _asset("report.js")]
     return environment.get_template("page.html.j2").render(
         title=f"{analysis.study.name}: report",
         study_name=analysis.study.name,
@@ -92,7 +109,6 @@ def render_page(analysis: Analysis) -> str:
         figure_data=Markup(_json([figure for section in sections for figure in section.figures])),
         style=_inline(style),
         plotly_style=_inline(PLOTLY_STYLE),
-        style_guards=sorted(set(_STYLE_GUARD.findall(scripts[0]))),
         scripts=[_inline(script) for script in scripts],
         policy=_policy([style, PLOTLY_STYLE], scripts),
     )
@@ -175,6 +191,10 @@ def _asset(name: str) -> str:
 
 
 @cache
-def _plotly_js() -> str:
-    """plotly.js as the plotly package ships it (the full bundle; there is no smaller one), without importing it all."""
-    return importlib.resources.files("plotly").joinpath("package_data", "plotly.min.js").read_text(encoding="utf-8")
+def plotly_js() -> str:
+    """plotly.js, its partial bundle of charts with axes: a third of the whole (see ``vendor/README.md``)."""
+    return (
+        importlib.resources.files("nin_exp.report")
+        .joinpath("vendor", "plotly-cartesian.min.js")
+        .read_text(encoding="utf-8")
+    )

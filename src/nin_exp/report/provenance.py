@@ -100,16 +100,28 @@ def _configs(runs: Sequence[Run]) -> list[_Configs]:
     for members in list(groups.values())[:MOST_CONFIGS]:
         first = members[0]
         if first.config:
-            found.append(_Configs(first.config, len(members), Counter(_seed_values(run, first) for run in members)))
+            found.append(_Configs(first.config, len(members), _seed_counts(members)))
     return found
 
 
-def _seed_values(run: Run, first: Run) -> tuple[str, ...]:
-    """The seeds of a run as its configuration holds them."""
-    record = run.record
-    if run is first or record is None:
-        return tuple(run.config.get(key, "") for key in SEED_KEYS)
-    return tuple(str(record.seed if key == "seed" else record.seeds.get(key[:-5], record.seed)) for key in SEED_KEYS)
+def _seed_counts(members: Sequence[Run]) -> Counter[tuple[str, ...]]:
+    """The seeds of runs that differ by them alone: those of the first as its configuration holds them."""
+    first, *others = members
+    counts: Counter[tuple[str, ...]] = Counter([tuple(first.config.get(key, "") for key in SEED_KEYS)])
+    numbers: Counter[tuple[int, ...]] = Counter()
+    for run in others:
+        record = run.record
+        if record is None:
+            counts[tuple(run.config.get(key, "") for key in SEED_KEYS)] += 1
+            continue
+        seed, seeds = record.seed, record.seeds
+        numbers[(seed, *[seeds.get(name, seed) for name in _SEED_NAMES])] += 1
+    for found, num in numbers.items():
+        counts[tuple(map(str, found))] += num
+    return counts
+
+
+_SEED_NAMES = tuple(key.removesuffix("_seed") for key in SEED_KEYS if key != "seed")
 
 
 def _git_variants(records: Sequence[Record]) -> tuple[Variant, ...]:

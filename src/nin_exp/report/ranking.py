@@ -60,7 +60,8 @@ def _range(contrast: Contrast | None, rope: float, is_baseline: bool) -> tuple[f
     if contrast is None or effect is None or effect.widened is None:
         return None
     verdict = contrast.outcome.verdict
-    is_believed = verdict.label != "none" and not (verdict.label == "undecided" and "no_spread" in verdict.notes)
+    has_spread = not {"no_spread", "identical"} & set(verdict.notes)
+    is_believed = verdict.label != "none" and (has_spread or verdict.label != "undecided")
     return (effect.widened.low, effect.widened.high) if is_believed else None
 
 

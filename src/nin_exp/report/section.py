@@ -28,7 +28,7 @@ class Section:
 
     Args:
         key: its anchor, and the name of its template ``sections/<key>.html.j2``.
-        title: its heading, and its entry in the contents.
+        title: its heading, and its entry in the contents where that has no shorter one (see ``page.ENTRIES``).
         values: what the template shows; all text is escaped there.
         figures: shown by the template; their data goes into the page once.
     """

@@ -77,7 +77,7 @@ def outcome_sentence(contrast: Contrast, comparison: Comparison) -> Sentence:
     missing = contrast.count("incomplete")
     if missing and outcome.effect is not None:
         remarks.append(f"{missing} of {len(contrast.pairs)} planned pairs {_are(missing)} not complete.")
-    return Sentence(text, _evidence(outcome, metric), tuple(r for r in remarks if r))
+    return Sentence(text, _evidence(outcome, metric, contrast.holm_p), tuple(r for r in remarks if r))
 
 
 def second_verdict(contrast: Contrast, comparison: Comparison) -> str | None:
@@ -126,7 +126,8 @@ def _statement(contrast: Contrast, outcome: Outcome, comparison: Comparison) -> 
     return f"it is undecided whether {arm} differs from {baseline}: {seen}"
 
 
-def _evidence(outcome: Outcome, metric: Metric) -> str:
+def _evidence(outcome: Outcome, metric: Metric, holm_p: float | None = None) -> str:
+    """The numbers behind a verdict; of several contrasts p is the adjusted one, where it is known."""
     effect = outcome.effect
     if effect is None:
         return ""
@@ -140,7 +141,10 @@ def _evidence(outcome: Outcome, metric: Metric) -> str:
     confidence = 1 - (1 - effect.widened.confidence) * effect.n_contrasts
     ends = interval_text(effect.widened, metric, _decimals(outcome, metric))
     exact = "exact" if outcome.test.is_exact else "Monte Carlo permutation"
-    return f"{percent(confidence)} interval{scope}: {ends}; {pairs}; {exact} {p_equation(outcome.test.p)}"
+    p = p_equation(outcome.test.p)
+    if effect.n_contrasts > 1 and holm_p is not None:
+        p = f"{p_equation(holm_p)} after Holm"
+    return f"{percent(confidence)} interval{scope}: {ends}; {pairs}; {exact} {p}"
 
 
 def _monitored_evidence(monitored: Monitored, effect: PairedEffect, metric: Metric, decimals: int) -> str:
@@ -192,7 +196,7 @@ def _more_seeds(outcome: Outcome, threshold: str) -> list[str]:
 
 def is_lower_limit(outcome: Outcome) -> bool:
     """Whether the verdict's further seeds are the fewest that could decide: no spread was seen to go by."""
-    return bool({"one_pair", "no_spread"} & set(outcome.verdict.notes))
+    return bool({"one_pair", "no_spread", "identical"} & set(outcome.verdict.notes))
 
 
 def _remark(note: Note) -> str:

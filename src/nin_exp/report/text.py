@@ -9,6 +9,11 @@ LONGEST_TEXT = 4000
 """Characters of one error or command that are shown; the whole stands in the run's record."""
 
 _DIRECTION_CONTROLS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_GREEK = "αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ"
+_GREEK_NAMES = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi "
+    "omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega"
+)
 _TEX = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -24,7 +29,27 @@ _TEX = {
     ">": r"\textgreater{}",
     "−": "$-$",
     "±": r"$\pm$",
+    "×": r"$\times$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "µ": r"$\mu$",
+    "–": "--",
+    "—": "---",
+    "…": r"\ldots{}",
+    "“": "``",
+    "”": "''",
+    "‘": "`",
+    "’": "'",
+    "ß": r"\ss{}",
+    "æ": r"\ae{}",
+    "ø": r"\o{}",
+    "\u00a0": "~",
+    **{letter: f"$\\{name}$" for letter, name in zip(_GREEK, _GREEK_NAMES.split(), strict=True)},
 }
+_TEX_ACCENTS = {
+    "\u0300": "`", "\u0301": "'", "\u0302": "^", "\u0303": "~", "\u0304": "=", "\u0306": "u", "\u0307": ".",
+    "\u0308": '"', "\u030a": "r", "\u030b": "H", "\u030c": "v", "\u0327": "c", "\u0328": "k",
+}  # fmt: skip
 
 
 def plain_text(text: str, keep: str = "") -> str:
@@ -81,9 +106,18 @@ def csv_cell(value: object) -> str:
 
 
 def tex_text(text: str) -> str:
-    r"""Escape a text for LaTeX.
+    r"""Escape a text for LaTeX; a letter that pdfLaTeX does not have is named by its code, where it would be an error.
 
     >>> tex_text("50 % of a_b")
     '50 \\% of a\\_b'
+    >>> tex_text("\u00e9, \u03bb, \u4e2d")
+    "\\'{e}, $\\lambda$, [U+4E2D]"
     """
-    return "".join(_TEX.get(c, c) for c in plain_text(text))
+    return "".join(_TEX.get(c) or (c if c.isascii() else _tex_letter(c)) for c in plain_text(text))
+
+
+def _tex_letter(character: str) -> str:
+    parts = unicodedata.normalize("NFD", character)
+    if len(parts) == 2 and parts[0].isascii() and parts[0].isalpha() and parts[1] in _TEX_ACCENTS:
+        return f"\\{_TEX_ACCENTS[parts[1]]}{{{parts[0]}}}"
+    return f"[U+{ord(character):04X}]"

@@ -1,34 +1,34 @@
-"""Two figures as SVG files for a paper: paired differences with their intervals, and learning curves.
+"""Two figures for a paper: paired differences with their intervals, and learning curves.
 
-Plain shapes and text in one font, black on white; every vector editor and LaTeX's ``svg`` package reads them. The
-figures of the page have a button that saves each of them as it is.
+The figures of the page have a button that saves each of them as it is.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from xml.sax.saxutils import escape
 
 from nin_exp.report.analysis import Analysis
 from nin_exp.report.contrasts import Contrast
+from nin_exp.report.drawing import INK, Drawing
 from nin_exp.report.figures.curves import average
 from nin_exp.report.figures.figure import NUM_ARM_COLOURS
 from nin_exp.report.metric import Metric, percent
-from nin_exp.report.text import plain_text
 
 WIDTH = 480
 ROW = 34
 MARGIN = 14
-FONT = "Helvetica, Arial, sans-serif"
+LEFT = 58
+BOTTOM = 250
 COLOURS = ("#59636e", "#1f6fb2", "#c2571a", "#23804f", "#8446ab", "#b1256a", "#82651a", "#13737f")
 """Those of the page's light theme."""
 
-DASHES = ("", "7 3", "2 3", "7 3 2 3")
+DASHES: tuple[tuple[float, ...], ...] = ((), (7, 3), (2, 3), (7, 3, 2, 3))
 MOST_EPOCHS = 200
+NAMES_EACH_ROW = 4
 
 
-def difference_svg(analysis: Analysis) -> str | None:
+def difference_drawing(analysis: Analysis) -> Drawing | None:
     """The forest plot of the study's contrasts; None without an effect."""
     comparison = analysis.comparison
     shown = [contrast for contrast in analysis.contrasts if contrast.outcome.effect is not None]
@@ -38,18 +38,16 @@ def difference_svg(analysis: Analysis) -> str | None:
     ends = [-comparison.rope, comparison.rope, *(end for c in shown for end in _ends(c))]
     scale = Scale(min(ends) * metric.scale, max(ends) * metric.scale, 190, WIDTH - MARGIN)
     bottom = MARGIN + ROW * len(shown)
-    rope = comparison.rope * metric.scale
-    parts = [
-        f'<rect x="{scale(-rope):.1f}" y="{MARGIN}" width="{scale(rope) - scale(-rope):.1f}" '
-        f'height="{bottom - MARGIN}" fill="#e4e9ee"/>',
-        _line(scale(0), MARGIN, scale(0), bottom, "#777", 1),
-    ]
+    low, high = scale(-comparison.rope * metric.scale), scale(comparison.rope * metric.scale)
+    drawing = Drawing(WIDTH, bottom + 46, f"Paired differences in {metric.label}")
+    drawing.area([(low, MARGIN), (high, MARGIN), (high, bottom), (low, bottom)], "#e4e9ee")
+    drawing.line((scale(0), MARGIN), (scale(0), bottom), "#777777", 1)
     for row, contrast in enumerate(shown):
-        parts += _row(contrast, metric, scale, MARGIN + ROW * row + ROW / 2)
+        _row(drawing, contrast, metric, scale, MARGIN + ROW * row + ROW / 2)
     unit = "points" if metric.is_accuracy else metric.key
     title = f"difference to {comparison.baseline} in {metric.label} ({unit}), {percent(1 - comparison.alpha)} intervals"
-    parts += _x_axis(scale, bottom, title)
-    return _document(WIDTH, bottom + 46, f"Paired differences in {metric.label}", parts)
+    _x_axis(drawing, scale, bottom, title)
+    return drawing
 
 
 def _ends(contrast: Contrast) -> list[float]:
@@ -58,21 +56,20 @@ def _ends(contrast: Contrast) -> list[float]:
     return [effect.mean] if effect.widened is None else [effect.widened.low, effect.widened.high]
 
 
-def _row(contrast: Contrast, metric: Metric, scale: Scale, y: float) -> list[str]:
+def _row(drawing: Drawing, contrast: Contrast, metric: Metric, scale: Scale, y: float) -> None:
     effect = contrast.outcome.effect
     assert effect is not None
     name = f"{contrast.block}: {contrast.arm}" if contrast.block else contrast.arm
-    parts = [_text(MARGIN, y + 4, name[:30], "start")]
-    for interval, width in ((effect.widened, 1.2), (effect.interval, 4)):
+    drawing.text(MARGIN, y + 4, _cut(name, 30))
+    for interval, colour, width in ((effect.widened, "#333333", 1.2), (effect.interval, "#8fa6ba", 4.0)):
         if interval is not None:
             low, high = scale(interval.low * metric.scale), scale(interval.high * metric.scale)
-            parts.append(_line(low, y, high, y, "#333" if width < 2 else "#8fa6ba", width))
+            drawing.line((low, y), (high, y), colour, width)
     x = scale(effect.mean * metric.scale)
-    parts.append(f'<path d="M{x:.1f} {y - 6:.1f}l6 6l-6 6l-6 -6z" fill="#1c2126"/>')
-    return parts
+    drawing.area([(x, y - 6), (x + 6, y), (x, y + 6), (x - 6, y)], INK)
 
 
-def curves_svg(analysis: Analysis, block: str, name: str) -> str | None:
+def curves_drawing(analysis: Analysis, block: str, name: str) -> Drawing | None:
     """Learning curves of one block, a line an arm, the band one standard deviation; None without any.
 
     Args:
@@ -83,46 +80,49 @@ def curves_svg(analysis: Analysis, block: str, name: str) -> str | None:
     for cell in analysis.cells_of(block):
         band = average([r.curve for r in cell.runs if r.state == "done" and r.curve is not None], name)
         if band is not None:
-            found.append((cell.arm, band))
+            found.append((analysis.arms.index(cell.arm), cell.arm, band))
     if not found:
         return None
-    values = [v * metric.scale for _, band in found for v in band.mean.tolist() if not math.isnan(v)]
-    last = max(int(band.epochs[-1]) for _, band in found)
-    x, y = (
-        Scale(min(int(b.epochs[0]) for _, b in found), last, 58, WIDTH - MARGIN),
-        Scale(min(values), max(values), 250, 34),
-    )
-    parts = [_line(58, y(tick), WIDTH - MARGIN, y(tick), "#e4e4e0", 0.8) for tick in y.ticks()]
-    parts += [_text(52, y(tick) + 4, f"{tick:g}", "end") for tick in y.ticks()]
-    for arm, band in found:
-        place = analysis.arms.index(arm)
+    values = [v * metric.scale for *_, band in found for v in band.mean.tolist() if not math.isnan(v)]
+    epochs = [int(epoch) for *_, band in found for epoch in (band.epochs[0], band.epochs[-1])]
+    x = Scale(min(epochs), max(epochs), LEFT, WIDTH - MARGIN)
+    y = Scale(min(values), max(values), BOTTOM, 34)
+    drawing = Drawing(WIDTH, BOTTOM + 46, f"{metric.label} by epoch, {block}")
+    for tick in y.ticks():
+        drawing.line((LEFT, y(tick)), (WIDTH - MARGIN, y(tick)), "#e4e4e0", 0.8)
+        drawing.text(LEFT - 6, y(tick) + 4, f"{tick:g}", "end")
+    for entry, (place, arm, band) in enumerate(found):
         step = max(1, math.ceil(band.epochs.size / MOST_EPOCHS))
         points = [
             (x(float(e)), m * metric.scale, s * metric.scale)
             for e, m, s in zip(band.epochs[::step], band.mean[::step], band.sd[::step], strict=True)
             if not math.isnan(m)
         ]
-        parts += _curve(points, y, place)
-        at = 64 + 104 * (place % 4), 12 + 13 * (place // 4)
-        parts += [_line(at[0], at[1], at[0] + 22, at[1], COLOURS[place % NUM_ARM_COLOURS], 2, DASHES[place % 4])]
-        parts.append(_text(at[0] + 27, at[1] + 4, arm[:12], "start"))
-    parts += _x_axis(x, 250, "epoch")
-    unit = f", {metric.unit}" if metric.unit else ""
-    parts.append(f'<g transform="rotate(-90 12 142)">{_text(12, 142, f"{metric.label}{unit}", "middle")}</g>')
-    return _document(WIDTH, 296, f"{metric.label} by epoch, {block}", parts)
+        _curve(drawing, points, y, place)
+        _legend(drawing, entry, place, arm)
+    _x_axis(drawing, x, BOTTOM, "epoch")
+    drawing.upright(12, 142, f"{metric.label}, {metric.unit}" if metric.unit else metric.label)
+    return drawing
 
 
-def _curve(points: Sequence[tuple[float, float, float]], y: Scale, place: int) -> list[str]:
+def _curve(drawing: Drawing, points: Sequence[tuple[float, float, float]], y: Scale, place: int) -> None:
     colour = COLOURS[place % NUM_ARM_COLOURS]
-    line = " ".join(f"{x:.1f},{y(mean):.1f}" for x, mean, _ in points)
     wide = [(x, mean, sd) for x, mean, sd in points if not math.isnan(sd)]
-    upper = [f"{x:.1f},{y.clipped(mean + sd):.1f}" for x, mean, sd in wide]
-    lower = [f"{x:.1f},{y.clipped(mean - sd):.1f}" for x, mean, sd in reversed(wide)]
-    dash = f' stroke-dasharray="{DASHES[place % 4]}"' if DASHES[place % 4] else ""
-    return [
-        *([f'<polygon points="{" ".join(upper + lower)}" fill="{colour}" opacity="0.16"/>'] if wide else []),
-        f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.8"{dash}/>',
-    ]
+    upper = [(x, y.clipped(mean + sd)) for x, mean, sd in wide]
+    lower = [(x, y.clipped(mean - sd)) for x, mean, sd in reversed(wide)]
+    if wide:
+        drawing.area([*upper, *lower], colour, opacity=0.16)
+    drawing.curve([(x, y(mean)) for x, mean, _ in points], colour, 1.8, DASHES[place % len(DASHES)])
+
+
+def _legend(drawing: Drawing, entry: int, place: int, arm: str) -> None:
+    x, y = 64 + 104 * (entry % NAMES_EACH_ROW), 12 + 13 * (entry // NAMES_EACH_ROW)
+    drawing.line((x, y), (x + 22, y), COLOURS[place % NUM_ARM_COLOURS], 2, DASHES[place % len(DASHES)])
+    drawing.text(x + 27, y + 4, _cut(arm, 13))
+
+
+def _cut(name: str, longest: int) -> str:
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
 
 
 class Scale:
@@ -149,30 +149,9 @@ class Scale:
         return [round(n * step, 12) for n in range(first, math.floor(self.high / step) + 1)]
 
 
-def _x_axis(scale: Scale, y: float, title: str) -> list[str]:
-    parts = [_line(scale.first, y, scale.last, y, "#333", 1)]
+def _x_axis(drawing: Drawing, scale: Scale, y: float, title: str) -> None:
+    drawing.line((scale.first, y), (scale.last, y), "#333333", 1)
     for tick in scale.ticks():
-        parts += [
-            _line(scale(tick), y, scale(tick), y + 4, "#333", 1),
-            _text(scale(tick), y + 17, f"{tick:g}", "middle"),
-        ]
-    return [*parts, _text((scale.first + scale.last) / 2, y + 36, title, "middle")]
-
-
-def _line(x: float, y: float, x2: float, y2: float, colour: str, width: float, dash: str = "") -> str:
-    dashes = f' stroke-dasharray="{dash}"' if dash else ""
-    ends = f'x1="{x:.1f}" y1="{y:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
-    return f'<line {ends} stroke="{colour}" stroke-width="{width}"{dashes}/>'
-
-
-def _text(x: float, y: float, text: str, anchor: str) -> str:
-    clean = escape(plain_text(text), {'"': "&quot;"})
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{clean}</text>'
-
-
-def _document(width: float, height: float, title: str, parts: Sequence[str]) -> str:
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        f'role="img" font-family="{FONT}" font-size="11" fill="#1c2126">\n<title>{escape(plain_text(title))}</title>\n'
-        f'<rect width="{width}" height="{height}" fill="#fff"/>\n' + "\n".join(parts) + "\n</svg>\n"
-    )
+        drawing.line((scale(tick), y), (scale(tick), y + 4), "#333333", 1)
+        drawing.text(scale(tick), y + 17, f"{tick:g}", "middle")
+    drawing.text((scale.first + scale.last) / 2, y + 36, title, "middle")

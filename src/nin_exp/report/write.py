@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nin_exp.errors import RefusedError
-from nin_exp.records.files import write_large_json, write_text
+from nin_exp.records.files import atomic_write, write_large_json, write_text
 from nin_exp.report.analysis import Analysis, analyse
 from nin_exp.report.collect import load_study
 from nin_exp.report.document import results_csv, results_document
+from nin_exp.report.drawing import to_svg
 from nin_exp.report.latex import latex_tables
 from nin_exp.report.markdown import markdown_summary
 from nin_exp.report.merge import merge_studies
 from nin_exp.report.page import render_page
-from nin_exp.report.vector import curves_svg, difference_svg
+from nin_exp.report.pdf import to_pdf
+from nin_exp.report.vector import curves_drawing, difference_drawing
 
 REPORT_DIR = "report"
 MOST_CURVES = 20
@@ -24,7 +26,7 @@ MOST_CURVES = 20
 
 @dataclass(frozen=True)
 class ReportPaths:
-    """The files of a report; ``figures`` is a folder of SVG files for a paper."""
+    """The files of a report; ``figures`` is a folder of SVG and PDF files for a paper."""
 
     html: Path
     json: Path
@@ -96,11 +98,13 @@ def write_tables(analysis: Analysis, report_dir: Path) -> ReportPaths:
 
 
 def _write_figures(analysis: Analysis, folder: Path) -> None:
-    forest = difference_svg(analysis)
-    if forest is not None:
-        write_text(folder / "differences.svg", forest)
+    """Write each figure as SVG, and as PDF for pdfLaTeX."""
+    drawings = {"differences": difference_drawing(analysis)}
     for place, block in enumerate(analysis.blocks[:MOST_CURVES]):
         for name in ("val/acc", "train/loss"):
-            curves = curves_svg(analysis, block, name)
-            if curves is not None:
-                write_text(folder / f"curves-{place}-{name.replace('/', '-')}.svg", curves)
+            drawings[f"curves-{place}-{name.replace('/', '-')}"] = curves_drawing(analysis, block, name)
+    for name, drawing in drawings.items():
+        if drawing is not None:
+            write_text(folder / f"{name}.svg", to_svg(drawing))
+            with atomic_write(folder / f"{name}.pdf") as file:
+                file.write(to_pdf(drawing))

@@ -1,4 +1,4 @@
-"""Learning curves: the mean over the seeds of an arm, with a band."""
+"""Learning curves: the mean over the seeds of an arm, with a band, and each seed as a thin line."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from nin_exp.report.text import plain_text, plotly_text
 
 MOST_EPOCHS = 200
 """Epochs drawn of a curve; longer ones are thinned evenly, which a screen does not show."""
+
+MOST_SEEDS = 30
+"""Lines of single seeds drawn of an arm; more of them are a band."""
 
 LOG_RATIO = 20.0
 """A loss that falls by more than this is drawn on a logarithmic axis."""
@@ -51,7 +54,8 @@ def average(curves: Sequence[Curve], name: str) -> Band | None:
 def curves_figure(cells: Sequence[Cell], arms: Sequence[str], block: str, name: str, key: str) -> Figure | None:
     """Draw one metric of one block, a line an arm; None when no run has a curve.
 
-    Finished runs are averaged; runs that diverged, failed or have not finished are thin lines of their own.
+    Finished runs are averaged, and thin lines behind the mean; runs that diverged, failed or have not finished are
+    dotted.
 
     Args:
         cells: of this block. name: a column of ``metrics.csv``, such as ``val/acc``. key: of the figure.
@@ -62,9 +66,11 @@ def curves_figure(cells: Sequence[Cell], arms: Sequence[str], block: str, name: 
     means: list[float] = []
     for cell in cells:
         place = arms.index(cell.arm)
-        band = average([r.curve for r in cell.runs if r.state == "done" and r.curve is not None], name)
+        finished = [r.curve for r in cell.runs if r.state == "done" and r.curve is not None]
+        band = average(finished, name)
         if band is not None:
-            data += _band(band, cell.arm, place, metric)
+            fill, line = _band(band, cell.arm, place, metric)
+            data += [*fill, *_seeds(finished, place, metric), line]
             means += [value for value in band.mean if not math.isnan(value)]
             last = metric.score(float(band.mean[-1]))
             spoken.append(f"{plain_text(cell.arm)} ends at {last}{metric.unit}, mean of {band.num_runs} runs")
@@ -91,7 +97,34 @@ def _thinned(size: int) -> NDArray[np.int64]:
     return np.unique(np.append(np.arange(0, size, step), size - 1))
 
 
-def _band(band: Band, arm: str, place: int, metric: Metric) -> list[Trace]:
+def _seeds(finished: Sequence[Curve], place: int, metric: Metric) -> list[Trace]:
+    """One trace with a line for each run; none for a single run, which is the mean itself."""
+    having = [curve for curve in finished if metric.key in curve.values][:MOST_SEEDS]
+    if len(having) < 2:
+        return []
+    x: list[int | None] = []
+    y: list[float | None] = []
+    for curve in having:
+        keep = _thinned(curve.epochs.size)
+        x += [*curve.epochs[keep].tolist(), None]
+        y += [*numbers(curve.values[metric.key][keep] * metric.scale), None]
+    return [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "legendgroup": str(place),
+            "showlegend": False,
+            "x": x,
+            "y": y,
+            "hoverinfo": "skip",
+            "opacity": 0.4,
+            "line": {"width": 0.8, "color": arm_colour(place)},
+        }
+    ]
+
+
+def _band(band: Band, arm: str, place: int, metric: Metric) -> tuple[list[Trace], Trace]:
+    """The filled band, where runs can differ, and the line of the mean."""
     keep = _thinned(band.epochs.size)
     epochs, mean, sd = band.epochs[keep], band.mean[keep] * metric.scale, band.sd[keep] * metric.scale
     line = {
@@ -107,7 +140,7 @@ def _band(band: Band, arm: str, place: int, metric: Metric) -> list[Trace]:
     }
     has_band = ~np.isnan(sd)
     if not has_band.any():
-        return [line]
+        return [], line
     high, low = (mean + sd)[has_band], (mean - sd)[has_band]
     if not metric.is_accuracy:
         low = np.maximum(low, mean[has_band] / 10)  # a loss is positive, and its axis may be logarithmic
@@ -123,7 +156,7 @@ def _band(band: Band, arm: str, place: int, metric: Metric) -> list[Trace]:
         "line": {"width": 0},
         "hoverinfo": "skip",
     }
-    return [fill, line]
+    return [fill], line
 
 
 def _unfinished(cell: Cell, place: int, metric: Metric) -> list[Trace]:

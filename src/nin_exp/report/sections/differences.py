@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nin_exp.report.analysis import Analysis
 from nin_exp.report.contrasts import Contrast
 from nin_exp.report.metric import Metric, p_value, percent
 from nin_exp.report.section import Column, Section, Table, TableCell
 from nin_exp.report.sections.verdict import BADGES
+from nin_exp.stats.bootstrap import FEW_PAIRS, BootstrapInterval
 from nin_exp.stats.intervals import Interval
 
-P_COLUMNS = ("p", "p, Holm")
+FIXED_COLUMNS = ("bootstrap", "p", "p, Holm")
+"""Those of a number of seeds that was fixed before any result."""
 
 
 def section(analysis: Analysis) -> Section | None:
@@ -23,11 +27,13 @@ def section(analysis: Analysis) -> Section | None:
     notes = []
     if any(c.outcome.test is not None and not c.outcome.test.is_exact for c in analysis.contrasts):
         notes.append("With more than 20 differing pairs, p comes from 100 000 random sign patterns (Monte Carlo).")
+    if any(c.bootstrap is not None and c.bootstrap.is_too_narrow for c in analysis.contrasts):
+        notes.append(f"* too narrow: a bootstrap of fewer than {FEW_PAIRS} pairs, for comparison only.")
     if comparison.looks:
         notes.append("Seeds were added until the verdict: the intervals hold at all looks together, and p is left out.")
     has_tests = any(c.outcome.test is not None for c in analysis.contrasts) or not comparison.looks
     columns = _columns(percent(1 - comparison.alpha), "repeated" if comparison.looks else "paired t")
-    kept = [place for place, column in enumerate(columns) if has_tests or column.title not in P_COLUMNS]
+    kept = [place for place, column in enumerate(columns) if has_tests or column.title not in FIXED_COLUMNS]
     table = Table(
         f"Difference to {comparison.baseline} in {metric.label}{unit}, paired by seed",
         tuple(columns[place] for place in kept),
@@ -46,6 +52,7 @@ def _columns(confidence: str, kind: str) -> tuple[Column, ...]:
         Column("mean"),
         Column(f"{confidence} interval", hint=f"{kind} interval of this contrast alone"),
         Column("widened", hint=f"the same, so that all contrasts hold together with {confidence}; makes the verdict"),
+        Column("bootstrap", hint=f"{confidence} percentile interval over the pairs, of this contrast alone"),
         Column("p", hint="exact two-sided sign-flip test of no difference"),
         Column("p, Holm", hint="adjusted over all contrasts of the study"),
         Column("effect size", hint="mean by standard deviation of the differences, with Hedges' correction"),
@@ -63,13 +70,14 @@ def _row(contrast: Contrast, metric: Metric) -> tuple[TableCell, ...]:
     verdict = TableCell(BADGES[label], tone=label, is_strong=label in ("better", "worse"))
     start = (TableCell(contrast.arm), TableCell(contrast.block), verdict, pairs)
     if effect is None:
-        return (*start, *(TableCell("–", sort=float("-inf")) for _ in range(9)))
+        return (*start, *(TableCell("–", sort=float("-inf")) for _ in range(10)))
     decimals = 2 if effect.widened is None else max(2, metric.decimals(effect.widened.width))
     return (
         *start,
         TableCell(metric.difference(effect.mean, decimals, plus=True), sort=effect.mean),
         _interval(effect.interval, metric, decimals),
         _interval(effect.widened, metric, decimals),
+        _bootstrap(contrast.bootstrap, metric, decimals),
         _number(None if test is None else p_value(test.p), None if test is None else test.p),
         _number(p_value(contrast.holm_p), contrast.holm_p),
         _plain(effect.effect_size),
@@ -84,6 +92,11 @@ def _interval(interval: Interval | None, metric: Metric, decimals: int) -> Table
         return TableCell("–", sort=float("-inf"))
     ends = [metric.difference(end, decimals) for end in (interval.low, interval.high)]
     return TableCell(" to ".join(ends), sort=interval.low)
+
+
+def _bootstrap(found: BootstrapInterval | None, metric: Metric, decimals: int) -> TableCell:
+    cell = _interval(None if found is None else found.interval, metric, decimals)
+    return cell if found is None or not found.is_too_narrow else replace(cell, note="*")
 
 
 def _plain(value: float | None) -> TableCell:

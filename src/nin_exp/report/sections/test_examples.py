@@ -39,21 +39,24 @@ def section(analysis: Analysis) -> Section | None:
         "size too; what chance does to a network on a single example is counted once in it, and in each of the others. "
         "None of these intervals is widened over the contrasts.",
     ]
-    if any(contrast.sources.n_seeds < FEW_SEEDS for contrast in contrasts):
+    fewest = min(contrast.sources.n_seeds for contrast in contrasts)
+    if fewest < 2:
+        notes.append("One seed gives no interval; McNemar's test is about its two networks alone.")
+    elif fewest < FEW_SEEDS:
         notes.append(f"With fewer than {FEW_SEEDS} seeds the part of the seeds is itself hardly known.")
     if analysis.by_example.num_left_out:
         notes.append(f"Predictions of the first {MOST_RUNS} finished runs are read; the others are left out here.")
     notes += [UNMONITORED] if comparison.looks else []
     unit = f"points of {metric.label}"
     table = Table(f"Difference to {comparison.baseline}, {unit}", columns, rows, tuple(notes))
-    figure = two_sources_figure(contrasts, metric, confidence)
-    return Section("test_examples", "Seeds and test examples", {"table": table, "figure": figure}, (figure,))
+    drawn = [contrast for contrast in contrasts if contrast.sources.both is not None]
+    figures = (two_sources_figure(drawn, metric, confidence),) if drawn else ()
+    return Section("test_examples", "Seeds and test examples", {"table": table, "figures": figures}, figures)
 
 
 def _row(contrast: ContrastExamples, metric: Metric, alpha: float) -> tuple[TableCell, ...]:
     sources = contrast.sources
-    widest = sources.both or sources.examples
-    decimals = max(2, metric.decimals(widest.width))
+    decimals = 2 if sources.both is None else max(2, metric.decimals(sources.both.width))
     share = sources.examples_share
     p_values = [test.p for test in contrast.tests]
     found = sum(p <= alpha for p in p_values)

@@ -7,6 +7,7 @@ from collections import Counter
 from nin_exp.report.analysis import Analysis
 from nin_exp.report.certainty import how_sure
 from nin_exp.report.figures.differences import differences_figure
+from nin_exp.report.headline import design_line, meanings, short_answers
 from nin_exp.report.metric import Metric
 from nin_exp.report.section import Section
 from nin_exp.report.sentences import outcome_sentence, question, second_verdict
@@ -42,6 +43,9 @@ def section(analysis: Analysis) -> Section | None:
         title="Verdict",
         values={
             "question": question(comparison),
+            "design": design_line(comparison),
+            "meanings": meanings(comparison),
+            "answers": short_answers(analysis.contrasts, comparison),
             "verdicts": verdicts,
             "tally": [(BADGES[label], label, counts[label]) for label in LABELS if counts[label]],
             "how_sure": how_sure(analysis.contrasts, comparison),

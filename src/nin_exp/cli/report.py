@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,6 +38,7 @@ def run(arguments: Sequence[str]) -> int:
 
     target = None if args.wandb is None else wandb_target(args.wandb)
     studies = [load_study(folder) for folder in study_dirs]
+    gc.freeze()  # a hundred thousand records are no garbage: collections need not look at them
     analysis = analyse(studies[0] if len(studies) == 1 else merge_studies(studies))
     report_dir = study_dirs[0] / REPORT_DIR if len(studies) == 1 else _joint_dir(args.out, study_dirs, runs_dir)
     paths = (write_tables if args.tables else write_report)(analysis, report_dir)

@@ -7,11 +7,14 @@ memory.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from nin_exp.errors import IntegrityError, StorageError
@@ -41,6 +44,23 @@ def read_records(study_dir: Path, names: Iterable[str]) -> dict[str, Found]:
 
     Reads the cache for what has not changed, and writes it anew when much has.
     """
+    with _uncollected():
+        return _read_records(study_dir, names)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Leave the garbage alone: looking for it among a hundred thousand records takes longer than reading them."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _read_records(study_dir: Path, names: Iterable[str]) -> dict[str, Found]:
     stamps = {name: stamp for name in names if (stamp := _stamp(f"{study_dir}/{name}/{RECORD_FILE}")) is not None}
     known = _read_cache(study_dir) if len(stamps) >= FEWEST_RUNS else {}
     shared = _Shared()
@@ -51,7 +71,7 @@ def read_records(study_dir: Path, names: Iterable[str]) -> dict[str, Found]:
         entry = known.get(name)
         if entry is None or entry[0] != stamp:
             num_read += 1
-            found[name] = _read(study_dir / name, shared)
+            found[name] = _read(f"{study_dir}/{name}", shared)
             record = found[name].record
             entry = None if record is None else (stamp, record)
         else:
@@ -71,18 +91,42 @@ def _stamp(path: str) -> Stamp | None:
     return status.st_mtime_ns, status.st_size
 
 
-def _read(run_dir: Path, shared: _Shared) -> Found:
+def _read(run_dir: str, shared: _Shared) -> Found:
     try:
-        record = Record.read(run_dir)
+        record = _read_whole(f"{run_dir}/{RECORD_FILE}") or Record.read(Path(run_dir))
     except FileNotFoundError:
         return Found(None)
     except (IntegrityError, OSError, UnicodeDecodeError) as error:
         return Found(None, str(error))
+    values = record.__dict__
     for name in _SHARED_FIELDS:
-        record.__dict__[name] = shared(getattr(record, name))
+        values[name] = shared(values[name])
     return Found(record)
 
 
+def _read_whole(path: str) -> Record | None:
+    """A record of this version, as nearly all are, without a constructor's checks; None for others."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 (as in _stamp)
+            values = json.loads(file.read())
+    except ValueError:
+        return None
+    if not isinstance(values, dict) or values.get("schema_version") != SCHEMA_VERSION:
+        return None
+    if not _REQUIRED <= values.keys() <= _KNOWN or not isinstance(values.get("flags", []), list):
+        return None
+    values["flags"] = tuple(values.get("flags", ()))
+    for field in _OPTIONAL:
+        if field.name not in values:
+            values[field.name] = field.default if field.default_factory is MISSING else field.default_factory()
+    record = object.__new__(Record)
+    record.__dict__.update(values)
+    return record
+
+
+_KNOWN = frozenset(FIELDS)
+_OPTIONAL = tuple(f for f in fields(Record) if f.default is not MISSING or f.default_factory is not MISSING)
+_REQUIRED = _KNOWN - {field.name for field in _OPTIONAL}
 _SHARED_FIELDS = ("git", "versions", "data", "seeds", "command", "started_at", "dataset", "arm", "block", "device")
 
 
@@ -128,7 +172,7 @@ def _make_record(row: tuple[Any, ...]) -> Record:
 def _write_cache(study_dir: Path, entries: dict[str, tuple[Stamp, Record]]) -> None:
     records = [record.__dict__ for _, record in entries.values()]
     columns: dict[str, Any] = {name: _encoded([r[name] for r in records]) for name in FIELDS if name != "metrics"}
-    columns["metric_names"] = _encoded([list(r["metrics"]) for r in records])
+    columns["metric_names"] = _encoded([tuple(r["metrics"]) for r in records])
     columns["metrics"] = {"values": [list(r["metrics"].values()) for r in records]}
     content = {
         "schema": CACHE_SCHEMA_VERSION,
@@ -145,20 +189,21 @@ def _write_cache(study_dir: Path, entries: dict[str, tuple[Stamp, Record]]) -> N
 
 def _encoded(values: list[Any]) -> dict[str, list[Any]]:
     """A column: each different value once with its places, or as it is where most values differ."""
-    places: dict[Any, int] = {}
-    by_identity: dict[int, int] = {}
-    shared: list[Any] = []
-    index = []
-    for value in values:
-        place = by_identity.get(id(value))
-        if place is None:
-            key = (value.__class__, value) if isinstance(value, str | int | float | None) else repr(value)
-            place = places.setdefault(key, len(shared))
-            if place == len(shared):
-                shared.append(value)
-            by_identity[id(value)] = place  # values are alive in the records: their ids stay theirs
-        index.append(place)
-    return {"values": values} if len(shared) > len(values) // 2 else {"shared": shared, "index": index}
+    kinds = set(map(type, values)) - {NoneType}
+    keys: list[Any] = values
+    if not kinds <= _HASHABLE:
+        texts: dict[int, str] = {}  # values are alive in the records: their ids stay theirs
+        keys = [texts.get(id(value)) or texts.setdefault(id(value), repr(value)) for value in values]
+    elif len(kinds) > 1:  # 1 and True are equal, and not the same
+        keys = [(value.__class__, value) for value in values]
+    places = {key: place for place, key in enumerate(dict.fromkeys(keys))}
+    if len(places) > len(values) // 2:
+        return {"values": values}
+    first = dict(zip(reversed(keys), reversed(values), strict=True))
+    return {"shared": [first[key] for key in places], "index": list(map(places.__getitem__, keys))}
+
+
+_HASHABLE = {str, int, float, bool, tuple}
 
 
 def _decoded(column: dict[str, list[Any]]) -> list[Any]:

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nin_exp.errors import ConfigError
-from nin_exp.records.cache import Found, read_records
+from nin_exp.records.cache import read_records
 from nin_exp.records.record import RECORD_FILE, Record
+
+MOST_COMPARED = 2000
+"""Names that a mistyped one is compared with; all of a hundred thousand would take a minute."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +28,14 @@ def list_runs(runs_dir: Path, study: str | None = None) -> list[Run]:
     """All runs below a folder, or those of one study; ordered by path."""
     found = []
     for folder in _study_dirs(runs_dir, study):
-        names = _run_names(folder)
+        names = _folder_names(folder)
         records = read_records(folder, names)
         for name in names:
-            one = records.get(name, Found(None))
-            found.append(Run(folder / name, one.record, one.problem or ""))
+            one = records.get(name)
+            if one is not None:
+                found.append(Run(folder / name, one.record, one.problem or ""))
+            elif os.path.isfile(f"{folder}/{name}/config.yaml"):  # noqa: PTH113 (a Path each would take longer)
+                found.append(Run(folder / name, None))
     return found
 
 
@@ -37,18 +43,17 @@ def _study_dirs(runs_dir: Path, study: str | None) -> list[Path]:
     return [runs_dir / study] if study is not None else sorted(p for p in runs_dir.glob("*") if p.is_dir())
 
 
-def _run_names(folder: Path) -> list[str]:
-    """The names of a study's run directories, in order."""
+def _folder_names(folder: Path) -> list[str]:
+    """The names of the folders in a study's folder, in order."""
     try:
         with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries if entry.is_dir())
+            return sorted(entry.name for entry in entries if entry.is_dir())
     except OSError:
         return []
-    return [n for n in names if any(os.path.isfile(f"{folder}/{n}/{f}") for f in ("config.yaml", RECORD_FILE))]  # noqa: PTH113
 
 
-def _run_dirs(runs_dir: Path) -> list[Path]:
-    return [folder / name for folder in _study_dirs(runs_dir, None) for name in _run_names(folder)]
+def _is_run(path: str) -> bool:
+    return any(os.path.isfile(f"{path}/{name}") for name in (RECORD_FILE, "config.yaml"))  # noqa: PTH113
 
 
 def find_run(name: str, runs_dir: Path) -> Path:
@@ -60,14 +65,20 @@ def find_run(name: str, runs_dir: Path) -> Path:
     given = Path(name).expanduser()
     if (given / "config.yaml").is_file() or (given / RECORD_FILE).is_file():
         return given
-    paths = _run_dirs(runs_dir)
-    matches = [p for p in paths if p.name.startswith(name) or f"{p.parent.name}/{p.name}".startswith(name)]
+    all_names = [(folder, run) for folder in _study_dirs(runs_dir, None) for run in _folder_names(folder)]
+    matches = [
+        folder / run
+        for folder, run in all_names
+        if (run.startswith(name) or f"{folder.name}/{run}".startswith(name)) and _is_run(f"{folder}/{run}")
+    ]
     if len(matches) == 1:
         return matches[0]
     if matches:
         shown = ", ".join(map(str, matches[:4]))
         raise ConfigError(f"'{name}' fits {len(matches)} runs ({shown} …); give the path of one")
-    near = difflib.get_close_matches(name, [p.name for p in paths] + [str(p) for p in paths], n=3, cutoff=0.5)
+    known = [(folder, run) for folder, run in all_names[:MOST_COMPARED] if _is_run(f"{folder}/{run}")]
+    texts = [run for _, run in known] + [f"{folder}/{run}" for folder, run in known]
+    near = difflib.get_close_matches(name, texts, n=3, cutoff=0.5)
     hint = f" Nearest: {', '.join(near)}." if near else f" `nin-exp ls --runs-dir {runs_dir}` lists the runs."
     raise ConfigError(f"'{name}' is not a run directory nor the start of a job id below {runs_dir}.{hint}")
 

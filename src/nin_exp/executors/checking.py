@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 import sys
+from multiprocessing import forkserver, resource_tracker
 from typing import Any
 
 from nin_exp.errors import NinExpError
@@ -19,8 +21,20 @@ def start_context(method: str) -> Any:
         method = "forkserver" if sys.platform == "linux" else "spawn"
     context: Any = multiprocessing.get_context(method)
     if method == "forkserver":
-        context.set_forkserver_preload(["nin_exp.executors.worker"])
+        context.set_forkserver_preload(["nin_exp.executors.quiet_start", "nin_exp.executors.worker"])
     return context
+
+
+def start(context: Any, process: Any) -> None:
+    """Start a process; Ctrl-C ends a fork server that is still importing without a traceback (see ``quiet_start``)."""
+    if context.get_start_method() == "forkserver":
+        resource_tracker.ensure_running()  # where it starts, it unblocks SIGINT
+        previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+    process.start()
 
 
 def check_elsewhere(jobs: list[Job], method: str = "auto") -> list[Problem]:
@@ -34,7 +48,7 @@ def check_elsewhere(jobs: list[Job], method: str = "auto") -> list[Problem]:
     context = start_context(method)
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=entry.preflight, args=(jobs, sender), name="nin-exp-preflight", daemon=True)
-    process.start()
+    start(context, process)
     sender.close()
     try:
         problems: list[Problem] = receiver.recv()

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Literal, cast
 
-from nin_exp.executors.checking import Problem, check_elsewhere, start_context
+from nin_exp.executors.checking import Problem, check_elsewhere, start, start_context
 from nin_exp.executors.demand import Demand
 from nin_exp.executors.executor import Executor
 from nin_exp.executors.feed import Feed, StopPlan, tell
@@ -116,7 +116,7 @@ class LocalExecutor(Executor):
             args=(job, slot.threads, slot.gpus, None if theirs is None else PipeJudge(theirs)),
             name=f"nin-exp-{job.job_id}",
         )
-        process.start()
+        start(self._context, process)
         if theirs is not None:
             theirs.close()
         return _Running(process, job, number, ours)

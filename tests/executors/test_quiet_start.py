@@ -1,0 +1,45 @@
+"""Ctrl-C while the fork server imports what jobs need: it ends at once, and prints nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[2]
+PROGRAM = """
+import sys
+from nin_exp.executors.checking import start, start_context
+context = start_context("forkserver")
+context.set_forkserver_preload(["nin_exp.executors.quiet_start", "slow_import"])
+process = context.Process(target=print)
+try:
+    start(context, process)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the fork server is Linux's way")
+def test_an_interrupted_fork_server_says_nothing(tmp_path: Path) -> None:
+    began = tmp_path / "began"
+    (tmp_path / "slow_import.py").write_text(f"import time\nopen({str(began)!r}, 'w').close()\ntime.sleep(60)\n")
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        env={**os.environ, "PYTHONPATH": f"{REPO / 'src'}:{tmp_path}"},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it
+    ) as process:
+        while not began.exists() and process.poll() is None:
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGINT)
+        # The pipe closes when the last process that holds it has ended.
+        _, error = process.communicate(timeout=30)
+    assert (process.returncode, error) == (130, "")

@@ -27,6 +27,7 @@ from nin_exp.errors import (
     StorageError,
     nearest,
 )
+from nin_exp.train.signals import hangup
 
 VERBS = {
     "train": "train one run, or with -m a grid of runs",
@@ -97,7 +98,8 @@ def _code_of_signal(error: BaseException | None) -> int | None:
 
 def _start_program() -> None:
     """What a program needs and a call from Python must not touch: signals, standard streams."""
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(EXIT_SIGTERM))  # its exit code from the first moment
+    for number in (signal.SIGTERM, *hangup()):  # their exit code from the first moment
+        signal.signal(number, lambda number, frame: sys.exit(EXIT_SIGTERM))
     for descriptor in range(3):  # a closed one would be given to the next file, which then takes what is printed
         try:
             os.fstat(descriptor)

@@ -8,6 +8,7 @@ from types import FrameType, TracebackType
 from typing import Any
 
 from nin_exp.errors import EXIT_SIGINT, EXIT_SIGTERM
+from nin_exp.train.signals import hangup
 
 GRACE_SECONDS = 30.0
 """How long a job may take to save before it is killed."""
@@ -21,7 +22,7 @@ class StopSignals:
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignals:
-        numbers = [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)]
+        numbers = [signal.SIGINT, signal.SIGTERM, *hangup()]
         self._previous = {number: signal.signal(number, self._remember) for number in numbers}
         return self
 

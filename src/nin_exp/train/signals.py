@@ -21,6 +21,12 @@ class Stopped(BaseException):
         self.exit_code = exit_code
 
 
+def hangup() -> list[signal.Signals]:
+    """SIGHUP, where it means something: ``nohup`` has it ignored, and a run goes on when its terminal has gone."""
+    number = getattr(signal, "SIGHUP", None)
+    return [] if number is None or signal.getsignal(number) is signal.SIG_IGN else [number]
+
+
 class StopRequest:
     """Remembers a signal; the handler does nothing else, since saving inside a handler can hang.
 
@@ -33,7 +39,7 @@ class StopRequest:
 
     def install(self) -> None:
         """Take over the signals; may be called again when a library has taken them."""
-        numbers = [signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)]
+        numbers = [signal.SIGINT, signal.SIGTERM, *hangup()]
         if "SLURM_JOB_ID" in os.environ:
             numbers += [signal.SIGUSR1, signal.SIGUSR2]
         for number in numbers:

@@ -19,7 +19,7 @@ def rule_violations(config: ExperimentConfig, *, may_be_wrong: bool = False) -> 
         may_be_wrong: whether fields may have a wrong type, which is told elsewhere; a rule that stumbles over one
             says nothing.
     """
-    problems = []
+    problems: list[str] = []
     for rule in _RULES:
         try:
             problems += rule(config)

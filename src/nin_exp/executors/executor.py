@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
+from typing import Any, cast
 from collections.abc import Callable, Sequence
 
 from nin_exp.config import Node
@@ -54,4 +55,5 @@ def make_executor(node: Node, demand: Demand) -> Executor:
     kind = getattr(importlib.import_module(module), name)
     if not (isinstance(kind, type) and issubclass(kind, Executor)):  # before it is called, whatever it is
         raise ConfigError(f"executor must name an Executor, got {node['_target_']}; choose another option of executor")
-    return kind(demand, **settings)
+    built: Executor = cast(Any, kind)(demand, **settings)
+    return built

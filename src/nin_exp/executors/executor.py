@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from typing import Any, cast
 from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 from nin_exp.config import Node
 from nin_exp.errors import ConfigError

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -279,6 +280,7 @@ def test_follows_a_real_plan_to_its_verdict(tmp_path: Path, visit: Opener) -> No
         try:
             while not (tmp_path / "runs" / "real" / "study.json").is_file():
                 assert running.poll() is None, (tmp_path / "plan.log").read_text()
+                time.sleep(0.1)
             with subprocess.Popen(
                 [*command, "dashboard", "real", "--port", "0", "--no-browser"],
                 cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True,

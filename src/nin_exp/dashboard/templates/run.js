@@ -11,11 +11,12 @@
       try {
         const answer = await fetch(location.href);
         if (!answer.ok) continue;
-        const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("run");
-        const text = fresh.innerHTML.replace(/nonce="[^"]*"/, "");
+        const page = await answer.text();
+        const text = page.slice(page.indexOf("<main"), page.lastIndexOf("</main>")).replace(/nonce="[^"]*"/, "");
         if (text === last) continue;
         last = text;
         const place = isAtEnd(byId("log")) ? null : byId("log").scrollTop;
+        const fresh = new DOMParser().parseFromString(text, "text/html").getElementById("run");
         byId("run").replaceWith(document.adoptNode(fresh));
         draw();
         byId("log").scrollTop = place ?? byId("log").scrollHeight;

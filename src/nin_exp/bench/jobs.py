@@ -44,12 +44,14 @@ def measure_jobs(
 
         return measure
 
+    def measured(run: Callable[[Path, int], float]) -> Callable[[], float]:
+        return lambda: count / run(folder, count) * 3600
+
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     theirs = {"a Python process each": processes(1)}
     if cores > 1:
         theirs[f"a Python process each, {cores} at a time"] = processes(cores)
-    for name, run in (others or {}).items():
-        theirs[name] = lambda run=run: count / run(folder, count) * 3600  # type: ignore[misc]
+    theirs |= {name: measured(run) for name, run in (others or {}).items()}
     return [
         alternate(
             f"{count} one-step jobs", "jobs/hour", ours, measure,

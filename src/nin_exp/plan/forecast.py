@@ -73,7 +73,8 @@ def forecast_search(study_dir: Path, num_jobs: int, workers: int | None) -> Sear
     seconds = 0.0 if not left else None
     if left and whole and workers is not None:
         seconds = statistics.median(whole) * left / max(1, workers)
-    return SearchForecast(dict(Counter(record.status for record in records)), seconds)
+    counts: Counter[str] = Counter(record.status for record in records)
+    return SearchForecast(dict(counts), seconds)
 
 
 def _seconds(records: list[Record], pending: list[str], workers: int | None) -> float | None:

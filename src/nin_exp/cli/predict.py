@@ -58,7 +58,7 @@ def open_run(args: Any) -> Any:
         allowed_packages=tuple(args.allow_package),
     )
     _ = trained.network  # verifies the checkpoint, before images and data are looked at
-    from nin_exp.train.host import keep_freed_memory
+    from nin_exp.reference.memory import keep_freed_memory
 
     keep_freed_memory()  # activations taken anew from the system for each batch cost a fifth of the time
     return trained

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
-import platform
 import resource
 import sys
 from collections.abc import Iterator
 
 import torch
+
+from nin_exp.reference.memory import keep_freed_memory
 
 
 def available_cores() -> int:
@@ -39,19 +39,6 @@ def settle_gpu(*, tf32: bool, cudnn_benchmark: bool) -> None:
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cudnn.benchmark = cudnn_benchmark
-
-
-def keep_freed_memory() -> bool:
-    """Tell glibc to keep freed memory instead of returning it to the system; False where that is not possible.
-
-    Each training step frees and takes hundreds of MB of activations; mapped anew each time, this costs as much as
-    the arithmetic. The process keeps its peak until it ends, which a process for each job bounds.
-    """
-    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
-        return False
-    mallopt = ctypes.CDLL(None).mallopt
-    trim_threshold, top_pad, mmap_max = -1, -2, -4  # M_* of malloc.h
-    return all((mallopt(mmap_max, 0), mallopt(trim_threshold, 2**31 - 1), mallopt(top_pad, 256 * 2**20)))
 
 
 @contextlib.contextmanager

@@ -1,213 +1,133 @@
-"""Layers as the two published NumPy implementations compute them, for their time alone; float64, as published.
+"""A training step of the two published NumPy implementations, computed by their own code from a checkout.
 
-Written anew after their methods, without their defects, so that losses can be compared. The "numpy NIN" (zjZSTU/PyNet)
-gathers the windows of a whole batch by arrays of indices into one matrix, and adds gradients back by ``np.add.at``,
-also where nothing overlaps (1x1 layers, 2x2 pools). "cnn_numpy" copies windows in Python's loops.
+The "numpy NIN" is zjZSTU/PyNet at 5b98abf, "cnn_numpy" is junqiangwu/cnn_numpy at df51dc6. None of their code stands
+here. What is wrong in it and would change the loss is put right from outside, so that losses can be compared before
+times count; each correction costs next to nothing beside the operator that it wraps, and everything else runs as it was
+published, in float64.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+Step = Callable[[], float]
 
 
-def window_indices(channels: int, size: tuple[int, int], kernel: int, stride: int) -> tuple[Array, Array, Array]:
-    """Channel, row and column of every value of every window, each ``(places, C k k)`` when broadcast."""
-    rows, columns = ((side - kernel) // stride + 1 for side in size)
-    row = stride * np.repeat(np.arange(rows), columns)[:, None] + np.tile(
-        np.repeat(np.arange(kernel), kernel), channels
-    )
-    column = stride * np.tile(np.arange(columns), rows)[:, None] + np.tile(np.arange(kernel), kernel * channels)
-    return np.repeat(np.arange(channels), kernel * kernel)[None], row, column
+def numpy_nin(folder: Path, state: Mapping[str, Array], images: Array, labels: Array, lr: float) -> Step:
+    """Steps of PyNet's NIN: 5x5, 1x1, 1x1 twice with 2x2 pools, then 3x3, 1x1, 1x1 and the maps' means.
+
+    Args:
+        folder: the checkout.
+        state: weights and biases of the nine convolutions, in order, in torch's shapes.
+    """
+    nn, models = _modules(folder, "nn", "models.NIN")
+    net, criterion = models.nin(in_channels=images.shape[1]), nn.CrossEntropyLoss()
+    names = ["conv1", "mlp1", "mlp2", "conv2", "mlp2_1", "mlp2_2", "conv3", "mlp3_1", "mlp3_2"]
+    values = iter(state.values())
+    for name in names:
+        layer, weight, bias = getattr(net, name), next(values), next(values)
+        layer.set_params({"W": np.ascontiguousarray(weight.reshape(len(weight), -1).T), "b": bias.reshape(1, -1)})
+        layer.backward = _whole_bias_gradient(layer)
+    net.relu9 = _Identity()  # the class maps of the other engines have no ReLU
+    net.gap.backward = _scaled(net.gap.backward, lambda: 1 / np.prod(net.gap.input_shape[2:]))
+
+    def step() -> float:
+        loss = criterion(net(images), labels)
+        net.backward(criterion.backward() / len(images))  # published: the gradient of the sum
+        net.update(lr=lr, reg=0)
+        return float(loss)
+
+    return step
 
 
-class Conv:
-    """A convolution with stride 1 as one product of the gathered matrix; weight ``(K, C, k, k)``."""
+def cnn_numpy(folder: Path, state: Mapping[str, Array], images: Array, labels: Array, lr: float) -> Step:
+    """Steps of cnn_numpy's conv + fc example.
 
-    def __init__(self, weight: Array, bias: Array, padding: int) -> None:
-        self.weight, self.bias, self.padding = weight, bias, padding
-        self.gradients: list[Array] = []
+    Args:
+        folder: the checkout.
+        state: weights and biases of two convolutions and three dense layers, in order, in torch's shapes.
+    """
+    conv, fc, pooling, activate, module, loss = _modules(folder, "conv", "fc", "pooling", "activate", "module", "loss")
+    net, values = module.Module(), list(state.values())
+    for number, (weight, bias) in enumerate(zip(values[::2], values[1::2], strict=True)):
+        if weight.ndim == 4:
+            layer = conv.Conv2D(f"conv{number}", weight.shape[1], len(weight), weight.shape[2], 1, 1)
+            layer.weights, layer.bias = weight.copy(), bias.copy()
+            layer.forward, layer.backward = _with_bias(layer), _with_turned_kernels(layer)
+            net.layers += [layer, pooling.MaxPooling(f"pool{number}"), activate.Tanh(f"tanh{number}")]
+        else:
+            layer = fc.FC(f"full{number}", weight.shape[1], len(weight))
+            layer.weights, layer.bias = np.ascontiguousarray(weight.T), bias.copy()
+            net.layers += [layer, activate.Tanh(f"tanh{number}")]
+    net.layers.pop()
+    criterion = loss.CrossEntropyLoss()
 
-    def forward(self, x: Array) -> Array:
-        """``(N, C, H, W)`` to ``(N, K, H', W')``."""
-        p, (units, channels, kernel, _) = self.padding, self.weight.shape
-        padded = np.pad(x, ((0, 0), (0, 0), (p, p), (p, p)))
-        self.shape = padded.shape
-        self.indices = window_indices(channels, (padded.shape[2], padded.shape[3]), kernel, 1)
-        gathered = padded[:, self.indices[0], self.indices[1], self.indices[2]]
-        self.rows = gathered.reshape(-1, channels * kernel * kernel)
-        y = self.rows @ self.weight.reshape(units, -1).T + self.bias
-        side = padded.shape[2] - kernel + 1
-        return y.reshape(len(x), side, -1, units).transpose(0, 3, 1, 2)
+    def step() -> float:
+        value, gradient = criterion(loss.Softmax(net.forward(images)), labels)
+        net.backward(gradient / len(images))  # published: the gradient of the sum
+        net.step(lr)
+        return float(value)
 
-    def backward(self, dy: Array) -> Array:
-        """Gradients of weight and bias kept; the input's returned."""
-        units = len(self.weight)
-        flat = dy.transpose(0, 2, 3, 1).reshape(-1, units)
-        self.gradients = [(flat.T @ self.rows).reshape(self.weight.shape), flat.sum(axis=0)]
-        d_rows = (flat @ self.weight.reshape(units, -1)).reshape(len(dy), -1, self.rows.shape[1])
-        dx = np.zeros(self.shape, dy.dtype)
-        np.add.at(dx, (slice(None), *self.indices), d_rows)
-        p = self.padding
-        return dx[:, :, p : dx.shape[2] - p, p : dx.shape[3] - p]
-
-    def step(self, lr: float) -> None:
-        """Plain SGD."""
-        for values, gradient in zip((self.weight, self.bias), self.gradients, strict=True):
-            values -= lr * gradient
+    return step
 
 
-class Pool:
-    """2x2 maximum by gathered rows."""
+def _modules(folder: Path, *names: str) -> list[Any]:
+    if not folder.is_dir():
+        raise SystemExit(f"--published must be a checkout of the published code, got '{folder}'")
+    sys.path.insert(0, str(folder))
+    try:
+        return [importlib.import_module(name) for name in names]
+    except ModuleNotFoundError as error:
+        raise SystemExit(f"--published must hold {', '.join(names)}: {error}") from error
 
-    def forward(self, x: Array) -> Array:
-        """``(N, C, H, W)`` to ``(N, C, H / 2, W / 2)``."""
-        self.shape = n, channels, height, width = x.shape
-        _, row, column = window_indices(1, (height, width), 2, 2)
-        channel = np.repeat(np.arange(channels), len(row))[:, None]
-        self.indices = channel, np.tile(row, (channels, 1)), np.tile(column, (channels, 1))
-        rows = x.copy()[:, self.indices[0], self.indices[1], self.indices[2]].reshape(-1, 4)
-        self.winner = rows.argmax(axis=1)
-        return rows.max(axis=1).reshape(n, channels, height // 2, width // 2)
 
-    def backward(self, dy: Array) -> Array:
-        """The gradient at each maximum."""
-        rows = np.zeros((dy.size, 4), dy.dtype)
-        rows[np.arange(dy.size), self.winner] = dy.reshape(-1)
-        dx = np.zeros(self.shape, dy.dtype)
-        np.add.at(dx, (slice(None), *self.indices), rows.reshape(len(dy), -1, 4))
+def _whole_bias_gradient(layer: Any) -> Callable[[Array], Array]:
+    backward = layer.backward
+
+    def wrapped(grad_out: Array) -> Array:
+        dx: Array = backward(grad_out)
+        layer.b["grad"] *= grad_out.size // grad_out.shape[1]  # published: divided by the number of rows
         return dx
 
+    return wrapped
 
-class ReLU:
-    """A maximum; its gradient by a mask of places."""
 
-    def forward(self, x: Array) -> Array:
-        """max(x, 0)."""
-        self.x = x
-        return np.maximum(x, 0)
+def _scaled(backward: Callable[[Array], Array], factor: Callable[[], float]) -> Callable[[Array], Array]:
+    return lambda grad_out: backward(grad_out * factor())
 
-    def backward(self, dy: Array) -> Array:
-        """The gradient where x was above 0."""
-        dx = dy.copy()
-        dx[self.x <= 0] = 0
+
+def _with_bias(layer: Any) -> Callable[[Array], Array]:
+    forward = layer.forward
+    return lambda x: forward(x) + layer.bias[:, np.newaxis, np.newaxis]  # published: never added
+
+
+def _with_turned_kernels(layer: Any) -> Callable[[Array], Array]:
+    backward = layer.backward
+
+    def wrapped(grad_out: Array) -> Array:
+        kernels = layer.weights
+        layer.weights = np.flip(kernels, (2, 3))  # published: turned, and then not used
+        dx: Array = backward(grad_out)
+        layer.weights = kernels
         return dx
 
+    return wrapped
 
-class LoopConv(Conv):
-    """The same by a loop over images and places; the input's gradient is a convolution with turned kernels."""
 
-    def forward(self, x: Array) -> Array:
-        """``(N, C, H, W)`` to ``(N, K, H', W')``."""
-        self.rows = self._rows(x, self.padding)
-        y = self.weight.reshape(len(self.weight), -1) @ self.rows.T
-        side = x.shape[2] + 2 * self.padding - self.weight.shape[2] + 1
-        return (y + self.bias[:, None]).reshape(len(self.weight), len(x), side, side).transpose(1, 0, 2, 3)
+class _Identity:
+    """In the place of a layer that is left out."""
+
+    def __call__(self, x: Array) -> Array:
+        return x
 
     def backward(self, dy: Array) -> Array:
-        """Gradients of weight and bias kept; the input's returned."""
-        units, channels, kernel, _ = self.weight.shape
-        flat = dy.transpose(1, 0, 2, 3).reshape(units, -1)
-        self.gradients = [(flat @ self.rows).reshape(self.weight.shape), flat.sum(axis=1)]
-        turned = np.flip(self.weight, (2, 3)).swapaxes(0, 1).reshape(channels, -1)
-        dx = turned @ self._rows(dy, kernel - self.padding - 1).T
-        side = dy.shape[2] - 2 * self.padding + kernel - 1
-        return dx.reshape(channels, len(dy), side, side).transpose(1, 0, 2, 3)
-
-    def _rows(self, x: Array, p: int) -> Array:
-        kernel, padded = self.weight.shape[2], np.pad(x, ((0, 0), (0, 0), (p, p), (p, p)))
-        places = range(padded.shape[2] - kernel + 1)
-        windows = [
-            image[:, i : i + kernel, j : j + kernel].reshape(-1) for image in padded for i in places for j in places
-        ]
-        return np.array(windows)
-
-
-class LoopPool:
-    """2x2 maximum by a loop over windows."""
-
-    def forward(self, x: Array) -> Array:
-        """``(N, C, H, W)`` to ``(N, C, H / 2, W / 2)``."""
-        n, channels, height, width = x.shape
-        y, self.winner = np.zeros((n, channels, height // 2, width // 2)), np.zeros_like(x)
-        for image, channel, i, j in np.ndindex(*y.shape):
-            window = x[image, channel, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2]
-            y[image, channel, i, j] = np.max(window)
-            index = np.argmax(window)
-            self.winner[image, channel, 2 * i + index // 2, 2 * j + index % 2] = 1
-        return y
-
-    def backward(self, dy: Array) -> Array:
-        """The gradient at each maximum."""
-        return np.repeat(np.repeat(dy, 2, axis=2), 2, axis=3) * self.winner
-
-
-class Tanh:
-    """tanh, by its library function instead of powers of e that overflow."""
-
-    def forward(self, x: Array) -> Array:
-        """The function, value by value."""
-        self.y = np.tanh(x)
-        return self.y
-
-    def backward(self, dy: Array) -> Array:
-        """Its slope is 1 - y^2."""
-        return dy * (1 - self.y**2)
-
-
-class Dense(Conv):
-    """A linear layer that flattens its input."""
-
-    def forward(self, x: Array) -> Array:
-        """``(N, ...)`` to ``(N, K)``."""
-        self.shape, self.rows = x.shape, x.reshape(len(x), -1)
-        return self.rows @ self.weight.T + self.bias
-
-    def backward(self, dy: Array) -> Array:
-        """Gradients of weight and bias kept; the input's returned."""
-        self.gradients = [dy.T @ self.rows, dy.sum(axis=0)]
-        return (dy @ self.weight).reshape(self.shape)
-
-
-class GlobalAverage:
-    """The mean of each map."""
-
-    def forward(self, x: Array) -> Array:
-        """``(N, K, H, W)`` to ``(N, K)``."""
-        self.shape = x.shape
-        return x.mean(axis=(2, 3))
-
-    def backward(self, dy: Array) -> Array:
-        """An equal share for each place."""
-        _, _, height, width = self.shape
-        return np.repeat(dy / (height * width), height * width, axis=1).reshape(self.shape)
-
-
-class PublishedNet:
-    """Layers in a row; cross-entropy and SGD."""
-
-    def __init__(self, layers: Sequence[Any], lr: float) -> None:
-        self.layers, self.lr = list(layers), lr
-
-    def step(self, images: Array, labels: npt.NDArray[np.int64]) -> float:
-        """One training step; returns the loss."""
-        x = images
-        for layer in self.layers:
-            x = layer.forward(x)
-        n = len(x)
-        exponentials = np.exp(x - x.max(axis=1, keepdims=True))
-        p = exponentials / exponentials.sum(axis=1, keepdims=True)
-        loss = float(-np.log(p[np.arange(n), labels]).mean())
-        p[np.arange(n), labels] -= 1
-        dy = p / n
-        for layer in reversed(self.layers):
-            dy = layer.backward(dy)
-        for layer in self.layers:
-            if isinstance(layer, Conv):
-                layer.step(self.lr)
-        return loss
+        """The same gradient."""
+        return dy

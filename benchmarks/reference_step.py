@@ -2,20 +2,23 @@
 
 Command: python benchmarks/reference_step.py --steps 9
          python benchmarks/reference_step.py --network lenet --steps 41
-         python benchmarks/reference_step.py --network nin_2x2 --steps 3 --warm-up 1
-         python benchmarks/reference_step.py --network cnn_numpy --steps 5 --warm-up 1
-The last two have an arm with the operators of the two published NumPy implementations, in float64 as published: NiN
-with the pools of "numpy NIN", and the net of "cnn_numpy".
+         python benchmarks/reference_step.py --network nin_2x2 --published DIR --steps 3 --warm-up 1
+         python benchmarks/reference_step.py --network cnn_numpy --published DIR --steps 5 --warm-up 1
+The last two have an arm that runs the code of a published NumPy implementation, in float64 as published, from a
+checkout in DIR (published_operators.py says which): NiN with the pools of "numpy NIN", and the net of "cnn_numpy".
 Prints the median and quartiles of both times, their ratio (the median of the ratios within a round, with a
 bootstrap interval), the same ratio for a second torch process against the first (A/A: what noise alone gives),
 and each process's processor time (which other programs on the machine disturb less) and peak memory. Every arm
 is a process of its own that holds the same weights and batch; they take turns, in a random order each round, so
-that all meet the same load. Losses must agree before times count.
+that all meet the same load. Losses must agree before times count. "numpy" keeps freed memory, as training does;
+"numpy, plain" leaves the allocator as it is, as every other arm. No arm sees the variables by which a user can choose
+a kernel of OpenBLAS; the kernel that it chose itself is printed.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 import subprocess
@@ -83,36 +86,28 @@ def numpy_network(network: str) -> Any:
         return Sequential(*layers[:-1], GlobalAvgPool())
     activation = ReLU if network == "lenet" else Tanh
     for c, k, size, padding in THIN[network]:
-        layers += [Conv2d(c, k, size, padding=padding, rng=rng), activation(), MaxPool2d(2)]
+        after = in_order(network, activation(), MaxPool2d(2))
+        layers += [Conv2d(c, k, size, padding=padding, rng=rng), *after]
     layers.append(Flatten())
     for c, k in DENSE[network]:
         layers += [Linear(c, k, rng=rng), activation()]
     return Sequential(*layers[:-1])
 
 
-def published_step(network: str, size: int) -> Callable[[], float]:
-    """The same with published operators, from the same weights, in float64."""
+def in_order(network: str, activation: Any, pool: Any) -> list[Any]:
+    """LeNet's activation stands before its pool; cnn_numpy's after, where there is less to do."""
+    return [activation, pool] if network == "lenet" else [pool, activation]
+
+
+def published_step(network: str, size: int, folder: Path) -> Callable[[], float]:
+    """The same with a published implementation, from the same weights, in float64."""
     sys.path.insert(0, str(SOURCE))
-    import published_operators as published
+    import published_operators
 
     state = {name: value.astype(np.float64) for name, value in numpy_network(network).state_dict().items()}
-    names = sorted({int(name.split(".")[0]) for name in state})
-    weights = [(state[f"{name}.weight"], state[f"{name}.bias"]) for name in names]
-    layers: list[Any] = []
-    if network == "nin_2x2":
-        for number, (weight, bias) in enumerate(weights):
-            layers += [published.Conv(weight, bias, weight.shape[2] // 2), published.ReLU()]
-            layers += [published.Pool()] if number in (2, 5) else []
-        layers = [*layers[:-1], published.GlobalAverage()]
-    else:
-        for (weight, bias), (_, _, _, padding) in zip(weights, THIN[network], strict=False):
-            layers += [published.LoopConv(weight, bias, padding), published.Tanh(), published.LoopPool()]
-        for weight, bias in weights[len(THIN[network]) :]:
-            layers += [published.Dense(weight, bias, 0), published.Tanh()]
-        layers = layers[:-1]
-    net = published.PublishedNet(layers, LEARNING_RATE)
     images, labels = batch(network, size)
-    return lambda: net.step(images.astype(np.float64), labels)
+    make = published_operators.numpy_nin if network == "nin_2x2" else published_operators.cnn_numpy
+    return make(folder, state, images.astype(np.float64), labels, LEARNING_RATE)
 
 
 def torch_step(network: str, size: int, threads: int) -> Callable[[], float]:
@@ -131,7 +126,7 @@ def torch_step(network: str, size: int, threads: int) -> Callable[[], float]:
     else:
         activation = nn.ReLU if network == "lenet" else nn.Tanh
         for c, k, kernel, padding in THIN[network]:
-            layers += [nn.Conv2d(c, k, kernel, padding=padding), activation(), nn.MaxPool2d(2)]
+            layers += [nn.Conv2d(c, k, kernel, padding=padding), *in_order(network, activation(), nn.MaxPool2d(2))]
         layers.append(nn.Flatten())
         for c, k in DENSE[network]:
             layers += [nn.Linear(c, k), activation()]
@@ -152,23 +147,35 @@ def torch_step(network: str, size: int, threads: int) -> Callable[[], float]:
     return step
 
 
-def serve(engine: str, network: str, size: int, threads: int) -> None:
+def serve(engine: str, network: str, size: int, threads: int, published: Path | None) -> None:
     """Do a step for each line read; answer with its time, loss and the peak memory so far."""
-    if engine == "numpy":
+    if engine in ("numpy", "plain"):
         step = numpy_step(network, size)
+        from nin_exp.reference.memory import keep_freed_memory
         from nin_exp.reference.parallel import set_num_threads
 
         set_num_threads(threads)
-    elif engine == "published":
-        step = published_step(network, size)
+        if engine == "numpy":
+            keep_freed_memory()
+    elif engine == "published" and published is not None:
+        step = published_step(network, size, published)
     else:
         step = torch_step(network, size, threads)
     for _ in sys.stdin:
         start, cpu = time.perf_counter(), time.process_time()
         loss = step()
         times = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - cpu}
-        answer = {**times, "loss": loss, "peak": peak_memory()}
+        answer = {**times, "loss": loss, "peak": peak_memory(), "kernel": blas_kernel()}
         print(json.dumps(answer), flush=True)
+
+
+@functools.cache
+def blas_kernel() -> str:
+    """The processor for which NumPy's OpenBLAS has chosen its kernels; empty for another library."""
+    from threadpoolctl import threadpool_info
+
+    libraries = [library for library in threadpool_info() if library["internal_api"] == "openblas"]
+    return str(libraries[0].get("architecture", "")) if libraries else ""
 
 
 def peak_memory() -> float:
@@ -184,14 +191,16 @@ def peak_memory() -> float:
 class Arm:
     """A process that serves steps."""
 
-    def __init__(self, engine: str, network: str, size: int, threads: int) -> None:
+    def __init__(self, engine: str, network: str, size: int, threads: int, published: Path | None) -> None:
         command = [sys.executable, __file__, "--serve", engine, "--network", network]
         command += ["--batch", str(size), "--threads", str(threads)]
-        environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+        command += [] if published is None else ["--published", str(published)]
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "OPENBLAS_"))}
+        environment["OPENBLAS_NUM_THREADS"] = str(threads)
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
-        self.answers: list[dict[str, float]] = []
+        self.answers: list[dict[str, Any]] = []
 
     def step(self) -> None:
         """Have it do one step."""
@@ -221,15 +230,15 @@ def ratio(a: np.ndarray, b: np.ndarray, rng: np.random.Generator) -> tuple[float
     return float(np.median(ratios)), float(low), float(high)
 
 
-def compare(network: str, size: int, steps: int, warm_up: int, threads: int) -> None:
+def compare(network: str, size: int, steps: int, warm_up: int, threads: int, published: Path | None) -> None:
     """Run the arms in turns and print what was measured."""
     rng = np.random.default_rng(0)
-    engines = {"torch": "torch", "torch again": "torch", "numpy": "numpy"}
-    ratios = [("numpy", "torch"), ("torch again", "torch")]
-    if network in ("nin_2x2", "cnn_numpy"):
+    engines = {"torch": "torch", "torch again": "torch", "numpy": "numpy", "numpy, plain": "plain"}
+    ratios = [("numpy", "torch"), ("numpy, plain", "torch"), ("torch again", "torch")]
+    if published is not None:
         engines["published"] = "published"
-        ratios.append(("published", "numpy"))
-    arms = {name: Arm(engine, network, size, threads) for name, engine in engines.items()}
+        ratios += [("published", name) for name in ("numpy", "numpy, plain", "torch")]
+    arms = {name: Arm(engine, network, size, threads, published) for name, engine in engines.items()}
     for _ in range(warm_up + steps):
         for name in rng.permutation(list(arms)):
             arms[name].step()
@@ -239,7 +248,11 @@ def compare(network: str, size: int, steps: int, warm_up: int, threads: int) -> 
     gap = np.max(np.abs(losses / losses[0] - 1))
     if not gap < 1e-3:
         raise SystemExit(f"{network}: losses must agree to 1e-3 before times count, got {gap:.1e}")
-    print(f"{network}, batch {size}, float32, {threads} threads, {steps} steps; losses agree to {gap:.1e}")
+    kernel = arms["numpy"].answers[0]["kernel"]
+    print(
+        f"{network}, batch {size}, float32, {threads} threads, {steps} steps; losses agree to {gap:.1e}; "
+        f"OpenBLAS kernel: {kernel or 'unknown'}"
+    )
     for name, arm in arms.items():
         seconds = arm.column("seconds")[warm_up:] * 1e3
         q1, q2, q3 = np.quantile(seconds, [0.25, 0.5, 0.75])
@@ -267,14 +280,17 @@ def main() -> None:
     parser.add_argument("--network", choices=[*BATCH, "all"], default="all", help="all: nin and lenet")
     parser.add_argument("--batch", type=int, help="images a step; 128 unless given")
     parser.add_argument("--threads", type=int, default=cores(), help="for both engines")
-    parser.add_argument("--serve", choices=["numpy", "torch", "published"], help=argparse.SUPPRESS)
+    parser.add_argument("--published", type=Path, help="checkout of the published code; nin_2x2 and cnn_numpy only")
+    parser.add_argument("--serve", choices=["numpy", "plain", "torch", "published"], help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.published is not None and options.network not in ("nin_2x2", "cnn_numpy"):
+        parser.error("--published goes with --network nin_2x2 or cnn_numpy")
     for network in ["nin", "lenet"] if options.network == "all" else [options.network]:
         size = BATCH[network] if options.batch is None else options.batch
         if options.serve is None:
-            compare(network, size, options.steps, options.warm_up, options.threads)
+            compare(network, size, options.steps, options.warm_up, options.threads, options.published)
         else:
-            serve(options.serve, network, size, options.threads)
+            serve(options.serve, network, size, options.threads, options.published)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from nin_exp.reference.lowering import Lowering, Pointwise, RowLowering
 from nin_exp.reference.module import Layer, Parameter, check_input
 from nin_exp.reference.parallel import MAX_SUMS, in_parts
 
-FEW_CHANNELS = 8
+FEW_INPUTS, FEW_OUTPUTS = 8, 16  # channels; up to these, images lie innermost
 MANY_PLACES = 128  # a product an image pays from here on
 
 
@@ -125,8 +125,9 @@ class Conv2d(Layer):
         window = self.window
         if window == Window((1, 1), (1, 1), (0, 0)):
             return Pointwise(window)
-        if self.weight.data.shape[1] <= FEW_CHANNELS:
-            return PlaneIm2col(window)
+        out_channels, in_channels = self.weight.data.shape[:2]
+        if in_channels <= FEW_INPUTS:
+            return PlaneIm2col(window) if out_channels <= FEW_OUTPUTS else Im2col(window)
         many_places = places[0] * places[1] >= MANY_PLACES
         return RowLowering(window) if window.stride == (1, 1) and many_places else Im2col(window)
 

@@ -1,7 +1,7 @@
 """Convolution with any stride and padding: copy every window (im2col), then one matrix product.
 
 Two orders of the copy. Each moves the longest runs of neighbouring values for some images: ``Im2col`` runs of
-``kw * C`` (many channels), ``PlaneIm2col`` runs of W' times the images (few channels, as in a first layer).
+``kw * C``, ``PlaneIm2col`` runs of W' times the images (few channels before and after, as in a thin first layer).
 
 Source: Chellapilla, Puri and Simard 2006, section 2.
 """
@@ -18,7 +18,6 @@ from nin_exp.reference.lowering import Lowering, as_matrix
 from nin_exp.reference.parallel import scratch
 
 BUFFER_BYTES = 1 << 20  # a lowered piece should stay in a core's cache between its copy and its product
-THIN = 16  # channels of a result; up to here it has its images innermost
 
 
 class Im2col(Lowering):
@@ -94,24 +93,18 @@ class PlaneIm2col(Lowering):
         return images.transpose(0, 2, 3, 1)
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Array:
-        """With few channels the images lie innermost."""
+        """The images lie innermost."""
         n, rows, cols, channels = shape
-        thin = np.empty((channels, rows, cols, n), dtype).transpose(3, 1, 2, 0)
-        return thin if channels <= THIN else np.empty(shape, dtype)
+        return np.empty((channels, rows, cols, n), dtype).transpose(3, 1, 2, 0)
 
     def forward(self, x: Array, w: Array, y: Array) -> None:
         """``y = (A x) w``."""
         kernel = _planes_first(w)
         for rows, planes in self._planes(x, y.shape[1:3]):
-            shape = (rows.stop - rows.start, y.shape[2], len(y))
-            if w.shape[3] <= THIN:
-                product = scratch("product", (w.shape[3], *shape), y.dtype)
-                np.matmul(kernel.T, planes, out=product.reshape(w.shape[3], math.prod(shape)))
-                y[:, rows] = product.transpose(3, 1, 2, 0)
-            else:
-                product = scratch("product", (*shape, w.shape[3]), y.dtype)
-                np.matmul(planes.T, kernel, out=product.reshape(math.prod(shape), w.shape[3]))
-                y[:, rows] = product.transpose(2, 0, 1, 3)
+            shape = (w.shape[3], rows.stop - rows.start, y.shape[2], len(y))
+            product = scratch("product", shape, y.dtype)
+            np.matmul(kernel.T, planes, out=product.reshape(w.shape[3], planes.shape[1]))
+            y[:, rows] = product.transpose(3, 1, 2, 0)
 
     def weight_gradient(self, x: Array, dy: Array) -> Array:
         """``dw = (A x)^T dy``."""
@@ -160,16 +153,11 @@ class PlaneIm2col(Lowering):
 
 
 def _images_inside(dy: Array) -> Array:
-    """``(n, rows, W', K)`` as one row a channel, the images of a place beside each other.
-
-    With many channels it is copied by places, whose runs of channels are longer, and seen transposed.
-    """
-    n, rows, cols, channels = dy.shape
-    thin = channels <= THIN
-    ordered = dy.transpose((3, 1, 2, 0) if thin else (1, 2, 0, 3))
+    """``(n, rows, W', K)`` as one row a channel, the images of a place beside each other."""
+    ordered = dy.transpose(3, 1, 2, 0)
     copy = scratch("gradient", ordered.shape, dy.dtype)
     np.copyto(copy, ordered)
-    return copy.reshape(channels, rows * cols * n) if thin else copy.reshape(rows * cols * n, channels).T
+    return copy.reshape(len(copy), math.prod(copy.shape[1:]))
 
 
 def _planes_first(w: Array) -> Array:

@@ -94,21 +94,26 @@ class RowLowering(Lowering):
         return dw.reshape(kh, kw, channels, dy.shape[3])
 
     def input_gradient(self, dy: Array, w: Array, dx: Array) -> None:
-        """``dx = A^T`` (sum over i of dy w[i]^T, each added to the rows i to i + H')."""
-        kh, kw, channels = w.shape[:3]
-        ph, (height, width) = self.window.padding[0], dx.shape[1:3]
+        """``dx = A^T`` (sum over i of dy w[i]^T, moved down by i rows): one product, with the kh rows side by side."""
+        (kh, kw, channels, units), (height, width) = w.shape, dx.shape[1:3]
         rows, cols = dy.shape[1:3]
-        transposed = [kernel_row.reshape(kw * channels, -1).T for kernel_row in w]
-        lowered = scratch("lowered", (height + 2 * ph, cols, kw, channels), dx.dtype)
-        product = scratch("product", (rows, cols, kw, channels), dx.dtype)
+        kernel_rows = np.ascontiguousarray(w.transpose(0, 3, 1, 2)).reshape(kh * units, kw * channels)
+        above = scratch("gradient", (height, cols, kh, units), dx.dtype)
+        above[...] = 0
+        product = scratch("product", (height, cols, kw, channels), dx.dtype)
+        vertical = list(self.window.taps(height, rows, axis=0))
+        horizontal = list(self.window.taps(width, cols, axis=1))
         for image in range(len(dx)):
-            lowered[...] = 0
-            for i in range(kh):
-                np.matmul(as_matrix(dy[image]), transposed[i], out=product.reshape(rows * cols, -1))
-                lowered[i : i + rows] += product
+            for i, places, values in vertical:
+                above[values, :, i] = dy[image][places]
+            np.matmul(
+                above.reshape(height * cols, kh * units),
+                kernel_rows,
+                out=product.reshape(height * cols, kw * channels),
+            )
             dx[image] = 0
-            for j, places, values in self.window.taps(width, cols, axis=1):
-                dx[image][:, values] += lowered[ph : ph + height, places, j]
+            for j, places, values in horizontal:
+                dx[image][:, values] += product[:, places, j]
 
     def _rows(self, lowered: Array, first: int, count: int) -> Array:
         return lowered[first : first + count].reshape(count * lowered.shape[1], -1)

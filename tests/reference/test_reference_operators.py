@@ -122,6 +122,11 @@ CASES: dict[str, Case] = {
         lambda: nn.Conv2d(9, 4, 3, 3, 0),
         (3, 9, 13, 11),
     ),
+    "conv, few channels to many": (
+        lambda: Conv2d(3, 20, 5, 2, 2, **F64),
+        lambda: nn.Conv2d(3, 20, 5, 2, 2),
+        (3, 3, 9, 8),
+    ),
     "linear": (lambda: Linear(6, 4, **F64), lambda: nn.Linear(6, 4), (5, 6)),
     "linear, no bias": (lambda: Linear(6, 4, bias=False, **F64), lambda: nn.Linear(6, 4, bias=False), (5, 6)),
     "flatten": (Flatten, nn.Flatten, IMAGES),

@@ -65,9 +65,7 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _compose(composer: Any, words: list[str]) -> Any:
-    from nin_exp.compose.overrides import parse_overrides
-
-    settings = parse_overrides(words, composer.groups)
+    settings = composer.settings(words)
     swept = [str(s) for s in settings if s.swept]
     if swept:
         raise ConfigError(f"data takes one value a key, got the list {swept[0]}; give one value")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,9 +25,7 @@ def run(arguments: Sequence[str]) -> int:
     if args.classes is not None and args.classes < 1:
         raise ConfigError(f"--classes must be at least 1, got {args.classes}")
     composer = composer_for(args)
-    from nin_exp.compose.overrides import parse_overrides
-
-    settings = parse_overrides(args.overrides, composer.groups)
+    settings = composer.settings(args.overrides)
     swept = [str(s) for s in settings if s.swept]
     if swept:
         raise ConfigError(f"summary takes one network, got the list {swept[0]}; give one value")
@@ -85,8 +84,8 @@ def _parse_input(text: str | None) -> Any:
     if text is None:
         return None
     parts = text.lower().split("x")
-    if len(parts) != 3 or not all(p.isdigit() and int(p) > 0 for p in parts):
-        raise ConfigError(f"--input must be CxHxW, such as 3x32x32, got '{text}'")
+    if len(parts) != 3 or not all(re.fullmatch("[1-9][0-9]{0,4}", part) for part in parts):
+        raise ConfigError(f"--input must be CxHxW, such as 3x32x32, each at most 99999, got '{text}'")
     return ImageSpec(*map(int, parts))
 
 

@@ -107,6 +107,7 @@ class CompareConfig:
 
     Args:
         max_seeds: with ``--until-decided``, pairs at which a contrast ends undecided; fixed at the first look.
+        expected_sd: of the paired differences, in the metric's unit; what a dry run plans with before pairs have run.
     """
 
     by: list[str] | str | None
@@ -116,6 +117,7 @@ class CompareConfig:
     alpha: OpenFraction
     default_seeds: PositiveInt
     max_seeds: Annotated[int, Range(ge=6)]  # no look before six pairs decides
+    expected_sd: PositiveFloat | None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,8 @@ from nin_exp.cli.progress import concurrency
 from nin_exp.plan.expand import Plan
 from nin_exp.plan.forecast import Forecast
 from nin_exp.plan.states import JobState, count_states
+from nin_exp.records.study import Comparison
+from nin_exp.stats.planning import POWER, FurtherPairs
 
 
 def print_plan(plan: Plan, states: list[JobState], outlook: Forecast, workers: int | None, *, as_json: bool) -> None:
@@ -33,9 +35,9 @@ def print_plan(plan: Plan, states: list[JobState], outlook: Forecast, workers: i
         print(f"arms    {', '.join(comparison.arms)} (baseline {comparison.baseline}, by {', '.join(comparison.by)})")
         print(f"blocks  {', '.join(comparison.blocks)}")
         print(f"pairs   {outlook.num_pairs} a contrast, {outlook.num_contrasts} contrasts")
-        print(f"p       smallest reachable after Holm: {outlook.smallest_p:.2g}{_too_few(outlook)}")
-        effect = "unknown until some pairs are done" if outlook.effect is None else f"{100 * outlook.effect:.2f} points"
-        print(f"effect  detectable with power 0.8: {effect}")
+        print(f"p       smallest reachable after Holm: {outlook.smallest_p:.2g}{_too_few(outlook, comparison.alpha)}")
+        for line in _power(outlook, comparison):
+            print(line)
     for note in plan.notes:
         print(f"note    {note}")
     print()
@@ -46,10 +48,35 @@ def print_plan(plan: Plan, states: list[JobState], outlook: Forecast, workers: i
         print(f"  {job.job_id}  {job.block:<{width}}  {job.arm:<{arm_width}}  seed {job.seed:<4} {state.state}")
 
 
-def _too_few(outlook: Forecast) -> str:
-    if outlook.smallest_p is None or outlook.smallest_p < 0.05:
+def _too_few(outlook: Forecast, alpha: float) -> str:
+    if outlook.smallest_p is None or outlook.smallest_p <= alpha:
         return ""
-    return " - too few pairs for p < 0.05, take more seeds"
+    return f" - too few pairs for p < {alpha:g}, take more seeds"
+
+
+def _power(outlook: Forecast, comparison: Comparison) -> list[str]:
+    """What the pairs will be able to show."""
+    if outlook.spread is None:
+        hint = "unknown until some pairs are done; or state their deviation with compare.expected_sd"
+        return [f"effect  detectable with power {POWER:g}: {hint}"]
+    scale, unit = (100, " points") if comparison.metric.endswith("/acc") else (1, "")
+    source = "stated" if outlook.is_stated else "seen"
+    effect = "no effect with one pair" if outlook.effect is None else f"{scale * outlook.effect:.2g}{unit}"
+    lines = [
+        f"effect  detectable with power {POWER:g}: {effect} (deviation of a pair's difference, {source}: "
+        f"{scale * outlook.spread:.2g}{unit})"
+    ]
+    if outlook.seeds_for_same is not None and outlook.seeds_for_twice is not None:
+        rope = f"{scale * comparison.rope:g}{unit}"
+        lines.append(
+            f"seeds   for a probable decision: {_seeds(outlook.seeds_for_same)} if the arms are equal, "
+            f"{_seeds(outlook.seeds_for_twice)} if they are twice the region of {rope} apart"
+        )
+    return lines
+
+
+def _seeds(needed: FurtherPairs) -> str:
+    return f"over {needed.pairs}" if needed.is_bound else str(needed.pairs)
 
 
 def duration(seconds: float | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nin_exp.plan.expand import Plan
@@ -12,7 +12,8 @@ from nin_exp.plan.growth import read_study
 from nin_exp.plan.states import JobState
 from nin_exp.records.cache import read_records
 from nin_exp.records.record import Record
-from nin_exp.stats.planning import detectable_effect, smallest_p
+from nin_exp.records.study import Comparison
+from nin_exp.stats.planning import FurtherPairs, detectable_effect, further_pairs, smallest_p
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,10 @@ class Forecast:
         seconds: time left on ``workers`` workers, or None when no run like it has a record or a cluster decides.
         smallest_p: the smallest p-value that the exact test can reach after Holm, or None without a comparison.
         effect: the detectable difference (power 0.8), or None when the spread is not known yet.
+        spread: standard deviation of the paired differences; of the pairs that are done, else as stated.
+        is_stated: the spread is ``compare.expected_sd``.
+        seeds_for_same: that would probably (0.8) show that there is no difference in practice, if there is none.
+        seeds_for_twice: that would probably decide if the true difference is twice the region of equivalence.
     """
 
     num_pairs: int
@@ -30,6 +35,10 @@ class Forecast:
     seconds: float | None
     smallest_p: float | None
     effect: float | None
+    spread: float | None = None
+    is_stated: bool = False
+    seeds_for_same: FurtherPairs | None = None
+    seeds_for_twice: FurtherPairs | None = None
 
 
 def forecast(plan: Plan, states: list[JobState], workers: int | None) -> Forecast:
@@ -44,9 +53,29 @@ def forecast(plan: Plan, states: list[JobState], workers: int | None) -> Forecas
     places = {(job.arm, job.block) for job in plan.jobs}  # some combinations may be left out
     others = [place for place in places if place[0] != comparison.baseline]
     contrasts = max(1, sum((comparison.baseline, block) in places for _, block in others))
+    found = Forecast(pairs, contrasts, seconds, smallest_p(pairs, contrasts), None)
     spread = _difference_spread(records, comparison.baseline, comparison.metric)
-    effect = None if spread is None or pairs < 2 else detectable_effect(pairs, spread, contrasts)
-    return Forecast(pairs, contrasts, seconds, smallest_p(pairs, contrasts), effect)
+    return _with_spread(found, comparison, spread, plan.config.compare.expected_sd)
+
+
+def _with_spread(found: Forecast, comparison: Comparison, seen: float | None, stated: float | None) -> Forecast:
+    """What the pairs can show, where the spread of their differences is known or stated."""
+    spread = stated if seen is None else seen
+    if spread is None:
+        return found
+    pairs, alpha, level = found.num_pairs, comparison.alpha, comparison.alpha / found.num_contrasts
+    same, twice = (
+        further_pairs(0, mean, spread, comparison.rope, level) if spread > 0 else None
+        for mean in (0.0, 2 * comparison.rope)
+    )
+    return replace(
+        found,
+        effect=detectable_effect(pairs, spread, found.num_contrasts, alpha=alpha) if pairs > 1 else None,
+        spread=spread,
+        is_stated=seen is None,
+        seeds_for_same=same,
+        seeds_for_twice=twice,
+    )
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from nin_exp.compose.groups import shipped_config_dir
 from nin_exp.errors import ConfigError
 from nin_exp.executors import slots
 from nin_exp.executors.demand import Demand
+from nin_exp.executors.executor import make_executor
 from nin_exp.executors.slots import make_slots
 from nin_exp.records.job import Job
 
@@ -128,3 +129,10 @@ def test_what_a_plan_asks_for() -> None:
     jobs = [job("torch", "cpu", 2), job("numpy", "auto", 1)]
     assert Demand.of(jobs, 7) == Demand(7, use_gpus=False, devices=2)
     assert Demand.of([*jobs, job("torch", "auto", 1)], 7) == Demand(7, use_gpus=True, devices=2)
+
+
+def test_clusters_are_asked_for_a_place_a_rank(composer: Composer) -> None:
+    demand = Demand(9, use_gpus=True, devices=2)
+    ray, slurm = (make_executor(composer.compose([("executor", e)]).executor, demand) for e in ("ray", "slurm"))
+    assert (ray._cpus_per_job, ray._gpus_per_job) == (2, 2)  # type: ignore[attr-defined]
+    assert slurm._parameters["gpus_per_node"] == 2  # type: ignore[attr-defined]

@@ -73,8 +73,8 @@ CASES = [
     (["--allow-package", "os", "head._target_=os.system"], 5, "got 'os', which comes with Python"),
     (["--allow-package", "os.path"], 2, "--allow-package must be the name of a top-level package, got 'os.path'"),
     (["-m", "seed=range(0,1000000000)"], 2, "must hold at most 10,000 values; take a larger step"),
-    (["-m", "head=gap,fc,gap"], 2, "'head=gap,fc,gap' holds gap twice; take one out"),
-    (["-m", "optimizer.lr=0.1,0.10"], 2, "'optimizer.lr=0.1,0.10' holds 0.1 twice; take one out"),
+    (["-m", "head=gap,fc,gap"], 2, "head must list different values, got gap twice; take one out"),
+    (["-m", "optimizer.lr=0.1,0.10"], 2, "optimizer.lr must list different values, got 0.1 twice; take one out"),
     (["-m", "study=a,b"], 2, "'study=a,b' must be one value, for it does not change what a job gives"),
     (["optimizer.lr=interval(0,1)"], 2, "it belongs to `nin-exp tune`"),
     (["--dryrun"], 2, "--dryrun is not a flag of `nin-exp train`. Did you mean '--dry-run'?"),
@@ -147,7 +147,7 @@ def test_every_kind_of_problem_in_one_message(
         (["evaluate"], "the following arguments are required: RUN;"),
         (["summary", "--input", "²x²x²"], "--input must be CxHxW, such as 3x32x32, each at most 99999, got '²x²x²'"),
         (["compare", "head=gap", "compare.by=null"], "compare needs a list to compare"),
-        (["compare", "head=gap,fc", "compare.by=hed"], "the lists are head; say which to compare with compare.by=KEY"),
+        (["compare", "head=gap,fc", "compare.by=hed"], "the lists are head. Did you mean 'head'? Say which"),
     ],
 )
 def test_other_verbs(arguments: list[str], message: str, in_tmp: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -165,9 +165,6 @@ def _listed(override: Override, text: str) -> tuple[str, ...]:
         raise ConfigError(f"'{text}' cannot be expanded: {error}") from error
     if not values:
         raise ConfigError(f"'{text}' holds no value; give some")
-    twice = next((v for i, v in enumerate(values) if v in values[:i]), None)
-    if twice is not None:
-        raise ConfigError(f"'{text}' holds {twice} twice; take one out")
     if len(values) > _MOST_VALUES:
         raise ConfigError(f"'{text}' must hold at most {_MOST_VALUES:,} values; take a larger step")
     return values

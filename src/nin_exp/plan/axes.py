@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,8 @@ def make_axes(settings: Iterable[Setting], zips: Sequence[Sequence[str]]) -> lis
     """Axes of the swept settings, in their order; keys that are zipped make one axis.
 
     Raises:
-        ConfigError: ``sweep.zip`` names a key without a list, a key twice, or lists of different lengths.
+        ConfigError: a value is listed twice; ``sweep.zip`` names a key without a list, a key twice, or lists of
+            different lengths.
     """
     swept = {s.key: s for s in settings}
     together = {key: tuple(group) for group in zips for key in group}
@@ -38,7 +40,15 @@ def make_axes(settings: Iterable[Setting], zips: Sequence[Sequence[str]]) -> lis
         if keys not in axes:
             columns = [[(k, value) for value in swept[k].values] for k in keys]
             axes[keys] = Axis(keys, tuple(zip(*columns, strict=True)))
+            _refuse_repeated(axes[keys])
     return list(axes.values())
+
+
+def _refuse_repeated(axis: Axis) -> None:
+    point, count = Counter(axis.points).most_common(1)[0]
+    if count > 1:
+        values = ", ".join(value for _, value in point)
+        raise ConfigError(f"{', '.join(axis.keys)} must list different values, got {values} twice; take one out")
 
 
 def _check_zips(swept: dict[str, Setting], zips: Sequence[Sequence[str]]) -> None:

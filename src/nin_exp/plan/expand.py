@@ -8,7 +8,7 @@ from dataclasses import replace
 from nin_exp.compose.composer import Assignment, Composer
 from nin_exp.compose.overrides import Setting
 from nin_exp.config import ExperimentConfig
-from nin_exp.errors import ConfigError
+from nin_exp.errors import ConfigError, nearest
 from nin_exp.plan.axes import SEED_KEYS, Axis, Exclusions, cross, make_axes, unpaired_notes
 from nin_exp.plan.jobs import Cell, Plan, finish_plan, label, make_comparison, plain, study_name
 
@@ -154,9 +154,10 @@ def compared_keys(settings: Sequence[Setting], base: ExperimentConfig, axes: Seq
         keys = lists if len(axes) == 1 else ["head"]
     missing = [k for k in keys if k not in lists]
     if missing:
+        hint = nearest(missing[0], lists)
         raise ConfigError(
-            f"compare.by={missing[0]} must name a key with a list, and the lists are {', '.join(lists)}; "
-            "say which to compare with compare.by=KEY"
+            f"compare.by={missing[0]} must name a key with a list, and the lists are {', '.join(lists)}."
+            f"{hint if 'Did' in hint else ''} Say which to compare with compare.by=KEY"
         )
     return keys
 

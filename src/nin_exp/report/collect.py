@@ -244,7 +244,7 @@ def _leaves(prefix: str, node: Any) -> Iterator[tuple[str, str]]:
 def number(value: object) -> float | None:
     """Return a finite number as float; None for anything else: records hold null where a metric was NaN."""
     if value.__class__ is float:  # nearly all are, and there are many
-        return value if math.isfinite(value) else None  # type: ignore[arg-type, return-value]
+        return value if math.isfinite(value) else None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     return float(value)

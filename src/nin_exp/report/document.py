@@ -14,7 +14,6 @@ from nin_exp.report.arms import Cell
 from nin_exp.report.collect import Run, number
 from nin_exp.report.contrasts import Contrast, Outcome
 from nin_exp.report.examples import ContrastExamples
-from nin_exp.report.ranking import Best
 from nin_exp.report.sections.all_runs import metric_names
 from nin_exp.report.sentences import outcome_sentence, question, second_verdict
 from nin_exp.report.text import csv_cell
@@ -46,7 +45,10 @@ _RECORD_VALUES = attrgetter(*RECORD_COLUMNS)
 
 
 def results_document(analysis: Analysis) -> dict[str, Any]:
-    """Everything a report says, as JSON values; scores and differences are fractions, not points."""
+    """Verdicts and what they rest on, as ``results.schema.json`` says; scores and differences are fractions.
+
+    Every metric of every run stands in ``results.csv``.
+    """
     comparison = analysis.comparison
     study = analysis.study
     return {
@@ -63,7 +65,7 @@ def results_document(analysis: Analysis) -> dict[str, Any]:
         "states": analysis.states,
         "cells": [_cell(cell) for cell in analysis.cells],
         "contrasts": [_contrast(analysis, contrast) for contrast in analysis.contrasts],
-        "best": [_best(best) for best in analysis.best],
+        "best": [plain(best) for best in analysis.best],
         "all_pairs": [plain(pair) for pair in analysis.all_pairs],
         "published": [plain(one) for one in study.published],
         "across_blocks": None if analysis.across is None else plain(analysis.across),
@@ -127,10 +129,6 @@ def _outcome(outcome: Outcome) -> dict[str, Any]:
         "further_seeds": None if verdict.further is None else plain(verdict.further),
         "monitored": None if outcome.monitored is None else plain(outcome.monitored),
     }
-
-
-def _best(best: Best) -> dict[str, Any]:
-    return plain(best)
 
 
 def _problem(run: Run) -> dict[str, Any]:

@@ -17,6 +17,8 @@ EACH_WAY = 5
 
 MOST_MAPS = 10
 STRIP_SIDE = 36
+ROOM = 1000
+"""Pixels for the strips of all arms side by side: on a wide screen none is cut off."""
 
 
 @dataclass(frozen=True)
@@ -140,8 +142,9 @@ def _map_row(panel: Panel, row: int, place: int, maps: dict[str, NDArray[np.floa
         shown = sorted([true, *others[: MOST_MAPS - 1]])
     classes = tuple(names[number] for number in shown)
     marked = shown.index(true) if true in shown else None
+    side = max(STRIP_SIDE // 2, min(STRIP_SIDE, ROOM // (len(maps) * len(shown))))
     strips = tuple(
-        (arm, strip_picture(found[place, shown], marked, STRIP_SIDE, _spoken(arm, found[place, shown], classes)))
+        (arm, strip_picture(found[place, shown], marked, side, _spoken(arm, found[place, shown], classes)))
         for arm, found in maps.items()
     )
     return MapRow(names[true], image_picture(panel.images[row], f"Test image of {names[true]}"), classes, strips)

@@ -25,7 +25,9 @@ def two_sources_figure(contrasts: Sequence[ContrastExamples], metric: Metric, co
     shown = contrasts[:MOST_ROWS]
     data = [_bars(shown, name, words, colour, dash, lift, metric) for name, words, colour, dash, lift in KINDS]
     data.append(_means(shown, metric))
-    x = axis(f"difference in {metric.label}, points", zeroline=True, zerolinecolor="--axis", rangemode="tozero")
+    x = axis(
+        f"difference in {metric.label}, points", zeroline=True, zerolinecolor="--axis", range=_extent(shown, metric)
+    )
     y = axis("", range=[-len(shown) + 0.55, 0.6], showticklabels=False, showgrid=False, showline=False)
     notes: list[dict[str, Any]] = [
         {
@@ -49,6 +51,15 @@ def two_sources_figure(contrasts: Sequence[ContrastExamples], metric: Metric, co
         layout=layout(x, {**y, "fixedrange": True}, has_legend=True, annotations=notes),
         height=86 + ROW_HEIGHT * len(shown),
     )
+
+
+def _extent(shown: Sequence[ContrastExamples], metric: Metric) -> list[float]:
+    """Range of the axis: every interval and zero, with a margin."""
+    found = (getattr(contrast.sources, name) for contrast in shown for name, *_ in KINDS)
+    ends = [0.0, *(end for interval in found if interval is not None for end in (interval.low, interval.high))]
+    low, high = min(ends) * metric.scale, max(ends) * metric.scale
+    margin = 0.04 * (high - low) or 1.0
+    return [low - margin, high + margin]
 
 
 def _name(contrast: ContrastExamples) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from nin_exp.report.analysis import Analysis
 from nin_exp.report.arms import Cell
 from nin_exp.report.figures.reliability import reliability_figure
 from nin_exp.report.metric import Metric
 from nin_exp.report.section import Column, Section, Table, TableCell
-from nin_exp.stats.scores import summarise
+from nin_exp.stats.scores import ScoreSummary, summarise
 
 MOST_BLOCKS = 12
 LOWEST = float("-inf")
@@ -60,6 +62,13 @@ def _row(cell: Cell, split: str, names: list[str]) -> tuple[TableCell, ...]:
             cells.append(TableCell("–", sort=LOWEST))
             continue
         summary = summarise(scores)
-        spread = "" if summary.sd is None else f" ± {summary.sd:.2g}"
-        cells.append(TableCell(f"{metric.score(summary.mean)}{spread}", sort=summary.mean))
+        cells.append(TableCell(_with_spread(metric, summary), sort=summary.mean))
     return tuple(cells)
+
+
+def _with_spread(metric: Metric, summary: ScoreSummary) -> str:
+    """Mean and deviation with the same decimals: two digits of the deviation."""
+    if not summary.sd:
+        return metric.score(summary.mean) + ("" if summary.sd is None else " ± 0")
+    decimals = max(0, 1 - math.floor(math.log10(summary.sd)))
+    return f"{summary.mean:.{decimals}f} ± {summary.sd:.{decimals}f}"

@@ -79,6 +79,7 @@ CASES = [
     (["optimizer.lr=interval(0,1)"], 2, "it belongs to `nin-exp tune`"),
     (["--dryrun"], 2, "--dryrun is not a flag of `nin-exp train`. Did you mean '--dry-run'?"),
     (["--cfg", "job", "extra words"], 2, "'extra words' must have the form key=value"),
+    (["--resolve"], 2, "--resolve is for a printed configuration; add --cfg job, or leave it out"),
     (["--config-dir", ""], 2, "--config-dir must be an existing folder, got ''"),
     (["--config-dir", "/nowhere/at/all"], 2, "--config-dir must be an existing folder"),
     (["dataset.source=/nowhere/at/all.npz"], 3, "dataset.source must be an existing file or folder"),

@@ -56,6 +56,8 @@ class Parser(argparse.ArgumentParser):
             raise ConfigError(f"{name} is not a flag of `{self.prog}`.{hint if 'Did' in hint else ''}")
         if rest:
             raise ConfigError(f"'{rest[0]}' is one word too many; see `{self.prog} --help`")
+        if getattr(known, "resolve", False) and known.cfg is None:
+            raise ConfigError("--resolve is for a printed configuration; add --cfg job, or leave it out")
         return known
 
 

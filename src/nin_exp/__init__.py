@@ -81,12 +81,14 @@ class _Root(ModuleType):
 sys.modules[__name__].__class__ = _Root
 
 
-def __getattr__(name: str) -> Any:
-    if name in _CALLED:
-        return importlib.import_module(f"{__name__}.{name}")
-    if name not in _LAZY:
-        raise AttributeError(f"module 'nin_exp' has no attribute '{name}'")
-    return getattr(importlib.import_module(_LAZY[name]), name)
+if not TYPE_CHECKING:  # a type checker would take any name for one of the package's
+
+    def __getattr__(name: str) -> Any:
+        if name in _CALLED:
+            return importlib.import_module(f"{__name__}.{name}")
+        if name not in _LAZY:
+            raise AttributeError(f"module 'nin_exp' has no attribute '{name}'")
+        return getattr(importlib.import_module(_LAZY[name]), name)
 
 
 def __dir__() -> list[str]:

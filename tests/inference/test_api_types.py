@@ -35,7 +35,7 @@ reveal_type(nin_exp.load_onnx("model.onnx").predict("a.png")[0].top(1))
 """
 REVEALED = """
 TrainedRun ExperimentConfig dict[str,float] DataFrame Network list[Prediction] tuple[int,int,int,int]|None
-float|None Path ExperimentConfig TrainedRun LoadedStudy DataFrame DataFrame dict[str,Figure] LoadedStudy
+float|None Path ExperimentConfig TrainedRun LoadedStudy DataFrame DataFrame dict[str,Any] LoadedStudy
 list[tuple[str,float]]
 """
 WRONG = """

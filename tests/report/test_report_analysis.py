@@ -7,6 +7,7 @@ import pytest
 from scipy import stats as scipy_stats
 
 from nin_exp.records.record import Record
+from nin_exp.records.study import Study
 from nin_exp.report.analysis import Analysis, analyse, summary_lines
 from nin_exp.report.certainty import how_sure
 from nin_exp.report.collect import load_study
@@ -183,6 +184,20 @@ def test_half_done_studies_promise_no_more(study_writer: Writer, tmp_path: Path)
     assert cifar.holm_p is None
     assert mnist.outcome.effect is not None
     assert mnist.outcome.effect.n_contrasts == 2
+
+
+def test_an_arm_that_the_plan_leaves_out_of_a_block_makes_no_contrast(study_writer: Writer, tmp_path: Path) -> None:
+    """Neither does a block without the baseline; what cannot be compared widens nothing."""
+    study_dir = study_writer(tmp_path / "s", arms=("gap", "fc", "mlp"), blocks=("mnist", "svhn", "cifar10"))
+    study = Study.read(study_dir)
+    left_out = {("mlp", "mnist"), ("gap", "svhn")}
+    jobs = tuple(job for job in study.jobs if (job.arm, job.block) not in left_out)
+    replace(study, jobs=jobs).write(study_dir)
+    analysis = analyse(load_study(study_dir))
+    assert [(c.arm, c.block) for c in analysis.contrasts] == [("fc", "mnist"), ("fc", "cifar10"), ("mlp", "cifar10")]
+    effect = analysis.contrasts[0].outcome.effect
+    assert effect is not None
+    assert effect.n_contrasts == 3
 
 
 def test_best_of_three_needs_more_than_the_largest_mean(study_writer: Writer, tmp_path: Path) -> None:

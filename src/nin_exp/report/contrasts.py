@@ -71,11 +71,13 @@ def find_contrasts(comparison: Comparison, runs: Runs) -> tuple[Contrast, ...]:
     """Compare each arm with the baseline in each block.
 
     Intervals are widened, and p-values adjusted, over all contrasts that the study plans: those that cannot
-    be computed yet count as p = 1, so a study that is half done promises no more than it will hold.
+    be computed yet count as p = 1, so a study that is half done promises no more than it will hold. Where the plan
+    leaves an arm or the baseline out of a block there is no contrast.
     """
     others = [arm for arm in comparison.arms if arm != comparison.baseline]
     planned = {(arm, block) for arm, block, _ in runs}
-    places = [(arm, block) for block in comparison.blocks for arm in others if (arm, block) in planned]
+    paired = [block for block in comparison.blocks if (comparison.baseline, block) in planned]
+    places = [(arm, block) for block in paired for arm in others if (arm, block) in planned]
     chances = _chances(runs, Metric(comparison.metric))
     contrasts = [
         _contrast(comparison, runs, arm, block, len(places), chances.get(block, (None, None))) for arm, block in places

@@ -68,7 +68,8 @@ def test_header_is_a_methods_section(any_preset: str) -> None:
         assert part in header, part
     if any_preset.startswith("seed/"):
         assert "# Fixed: " in header
-    expected = re.split(r"\n# (?! )", header.split("# Expected: ")[1])[0]
+    expected, time = (re.split(r"\n# (?! )", header.split(f"# {part}: ")[1])[0] for part in ("Expected", "Time"))
+    assert "CPU core" in time, "on which hardware"
     states = ("spread", "unverified", "not verified", "one run")
     assert any(word in expected for word in states), "an expected figure says how sure it is"
 

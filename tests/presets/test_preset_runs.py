@@ -54,6 +54,14 @@ def test_two_steps_of_each_preset(composer: Composer, any_preset: str, small_sou
     assert record.params_total > 0
 
 
+def test_coarse_labels_of_real_images(composer: Composer, small_source: SourceOf, tmp_path: Path) -> None:
+    words = ["dataset=cifar100", "dataset.labels=coarse", "backbone=nin_bn", "backbone.width=0.1", *SHORT]
+    record, run_dir = run(composer, tmp_path, *words, *small_source("cifar100"))
+    assert (record.status, record.steps) == ("done", 2)
+    names = json.loads((run_dir / "input.json").read_text(encoding="utf-8"))["class_names"]
+    assert (len(names), names[0]) == (20, "aquatic_mammals")
+
+
 def test_debug_presets_end_soon(composer: Composer, any_debug: str, tmp_path: Path) -> None:
     small = ["backbone=nin_bn", "backbone.width=0.1", "trainer.accelerator=cpu", "trainer.batch_size=16"]
     record, run_dir = run(composer, tmp_path, f"debug={any_debug}", *small)

@@ -17,14 +17,14 @@ FORMAT_VERSION = 1
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write plain containers and tensors, with the file's SHA-256 beside it.
 
-    While the file changes, the sum's file holds the new and the old sum: whenever the process dies, the
-    checkpoint that is there is whole and matches one of them.
+    While the file changes, the sum's file holds the new sum and those before it: whenever the process dies, also
+    several times in a row, the checkpoint that is there is whole and matches one of them.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
     sums = _sum_path(path)
-    previous = sums.read_text(encoding="utf-8").splitlines()[:1] if sums.is_file() else []
+    previous = sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else []
     with atomic_write(path) as file:
         hashing = _HashingFile(file)
         torch.save({"format": FORMAT_VERSION, **state}, cast(IO[bytes], hashing))

@@ -10,7 +10,7 @@ from nin_exp.report.tuning import Tuning
 
 def tuning_figure(tuning: Tuning) -> Figure | None:
     """Draw the curves; None where no arm has two trials that are done."""
-    drawn = [(place, one) for place, one in enumerate(tuning.arms) if one.num_done > 1]
+    drawn = [(place, one) for place, one in enumerate(tuning.arms) if one.expected.size > 1]
     if not drawn:
         return None
     metric = Metric(tuning.objective)
@@ -25,13 +25,13 @@ def tuning_figure(tuning: Tuning) -> Figure | None:
                 "type": "scatter",
                 "mode": "lines",
                 "name": plotly_text(one.arm or "all trials"),
-                "x": list(range(1, one.num_done + 1)),
+                "x": list(range(1, one.expected.size + 1)),
                 "y": numbers(values),
                 "line": {"color": arm_colour(place), "dash": arm_dash(place), "width": 2, "shape": "hv"},
             }
         )
         ends = f"{metric.score(float(one.expected[0]))} to {metric.score(float(one.expected[-1]))}"
-        spoken.append(f"{plain_text(one.arm or 'all trials')} goes from {ends} over {one.num_done} trials")
+        spoken.append(f"{plain_text(one.arm or 'all trials')} goes from {ends} over {one.expected.size} trials")
     return Figure(
         key="tuning",
         title="What trials are worth",

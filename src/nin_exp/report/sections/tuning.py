@@ -26,11 +26,12 @@ def _table(tuning: Tuning) -> Table:
     unit = f", {metric.unit}" if metric.unit else ""
     columns = (
         Column("arm", is_number=False),
-        Column("trials", hint="done on all seeds, of those begun; pruned and failed ones are not done"),
+        Column("trials", hint="done on all seeds, of those begun"),
         Column(f"best{unit}", hint="of one trial, and chosen as the best: too good for what fresh seeds will give"),
         Column(
             f"expected best of {tuning.budget}",
-            hint="mean of the best over all subsets of so many of the trials: every arm at the same budget",
+            hint="mean of the best over all subsets of so many of the trials: every arm at the same budget; one that "
+            "failed, diverged or was pruned counts as the worst that was done",
         ),
         Column("settings of the best", is_number=False),
     )

@@ -162,7 +162,8 @@ def test_a_search_with_two_ranks_a_trial_prunes_by_epochs(tmp_path: Path, where:
         "trainer.accelerator=cpu", "trainer.max_epochs=40", "optimizer.lr=0.05,1e-7,1e-8", "schedule=constant",
         "tune.sampler=grid", "tune.sampler_seed=3", "tune.pruner=asha", "tune.reduction_factor=2", f"executor={where}",
     ]  # fmt: skip
-    process = start(tmp_path / "w", *arguments, **environment)
+    one_at_a_time = ["executor.cpus_per_job=2", "executor.parallel_jobs=1"] if where == "slurm" else []
+    process = start(tmp_path / "w", *arguments, *one_at_a_time, **environment)
     output, error = process.communicate(timeout=800)
     assert process.returncode == 0, error
     assert "1 done, 2 pruned" in output

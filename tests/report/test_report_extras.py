@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
+import threading
 import types
 from collections.abc import Callable
 from dataclasses import replace
@@ -193,7 +195,7 @@ def test_a_wandb_report_without_a_server_is_a_specification(
     assert headings[:2] == ["Verdict", "How sure"]
     verdict = spec["blocks"][1]["text"]
     assert all(contrast.block in verdict for contrast in found.contrasts)
-    monkeypatch.delenv("WANDB_MODE")
+    monkeypatch.setattr("nin_exp.report.wandb_report.why_offline", lambda: None)
     monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
     assert "pip install 'nin-exp[wandb-report]'" in publish(found, wandb_target("a/b"), tmp_path / "report").sentence
 
@@ -221,7 +223,7 @@ def test_a_wandb_report_is_built_from_its_specification(
         monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
     monkeypatch.setitem(sys.modules, "wandb_workspaces.reports.v2", reports)
     sys.modules["wandb_workspaces.reports"].v2 = reports  # type: ignore[attr-defined]
-    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.setattr("nin_exp.report.wandb_report.why_offline", lambda: None)
     found = report(study_writer(tmp_path / "s", seeds=3))
     target = wandb_target("team/project")
     done = publish(found, target, tmp_path / "report")
@@ -230,7 +232,52 @@ def test_a_wandb_report_is_built_from_its_specification(
     texts = [block.values.get("text") for block in made.values["blocks"] if type(block).__name__ != "PanelGrid"]
     assert texts == [block["text"] for block in report_spec(found, target)["blocks"] if block["type"] != "curves"]
     (grid,) = [block for block in made.values["blocks"] if type(block).__name__ == "PanelGrid"]
-    assert grid.values["runsets"][0].values["filters"] == "Group = 's'"
+    runs = grid.values["runsets"][0].values
+    assert (runs["filters"], runs["groupby"]) == ("Group = 's'", ["JobType"])
+    for panel in grid.values["panels"]:  # a mean and a band an arm
+        assert (panel.values["groupby_aggfunc"], panel.values["groupby_rangefunc"]) == ("mean", "stddev")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the package itself
+def test_the_report_is_what_wandb_workspaces_takes(
+    study_writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own classes check every name and value; only the saving needs a server."""
+    reports = pytest.importorskip("wandb_workspaces.reports.v2", reason="needs nin-exp[wandb-report]")
+    saved: list[Any] = []
+    monkeypatch.setattr("nin_exp.report.wandb_report.why_offline", lambda: None)
+    monkeypatch.setattr(reports.Report, "save", lambda self, draft: saved.append(self))
+    found = report(study_writer(tmp_path / "s", seeds=3))
+    publish(found, wandb_target("team/project"), tmp_path / "report")
+    (made,) = saved
+    assert (made.entity, made.project) == ("team", "project")
+    assert [type(block).__name__ for block in made.blocks].count("PanelGrid") == 1
+
+
+@pytest.mark.parametrize("kind", ["refuses", "breaks"])
+def test_a_server_that_is_not_there_leaves_the_specification(
+    study_writer: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    found = report(study_writer(tmp_path / "s", seeds=3))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        if kind == "refuses":
+            server.close()
+        else:
+
+            def answer() -> None:
+                connection, _ = server.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
+
+            threading.Thread(target=answer, daemon=True).start()
+        monkeypatch.delenv("WANDB_MODE")
+        monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+        monkeypatch.setenv("WANDB_BASE_URL", f"http://127.0.0.1:{port}")
+        done = publish(found, wandb_target("team/project"), tmp_path / "report")
+    assert f"http://127.0.0.1:{port} does not answer" in done.reason
+    assert json.loads((tmp_path / "report" / SPEC_FILE).read_text())["project"] == "project"
 
 
 @pytest.mark.parametrize("text", ["project", "a/b/c", "/b", "a b/c", "a/"])

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
+import csv
+import importlib.util
 import json
+import os
 import socket
-import struct
-import threading
+import subprocess
+import sys
 import time
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +23,7 @@ from nin_exp.records.job import Job
 from nin_exp.records.record import Record
 from nin_exp.train.loggers import Mirrors, WandbMirror, wandb_id
 
+REPO = Path(__file__).resolve().parents[2]
 TINY = [
     "dataset=digits",
     "backbone=nin_bn",
@@ -30,33 +35,24 @@ TINY = [
 
 
 def _wandb_records(file: Path) -> list[dict]:  # type: ignore[type-arg]
-    """Everything in an offline file: a LevelDB log (blocks of 32 KiB, checked pieces) of wandb's own messages.
-
-    wandb 0.31 reads them in its Go part only.
-    """
-    from google.protobuf.json_format import MessageToDict
-    from wandb.proto import wandb_internal_pb2
-
-    data = file.read_bytes()
-    assert data[:4] == b":W&B"
-    position, pieces, found = 7, b"", []
-    while position + 7 <= len(data):
-        if 32768 - position % 32768 < 7:  # no header fits at a block's end
-            position += 32768 - position % 32768
-            continue
-        length, kind = struct.unpack("<HB", data[position + 4 : position + 7])
-        pieces += data[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):  # whole, or the last piece
-            record = wandb_internal_pb2.Record()
-            record.ParseFromString(pieces)
-            found.append(MessageToDict(record, preserving_proto_field_name=True))
-            pieces = b""
-    return found
+    """Everything in a run's ``.wandb`` file, as W&B's own reader tells it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)],
+        env={**os.environ, "WANDB_MODE": "offline"}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def _items(history: dict) -> list[tuple[str, object]]:  # type: ignore[type-arg]
-    return [(i.get("key") or "/".join(i.get("nested_key", [])), json.loads(i["value_json"])) for i in history["item"]]
+def _of(records: list[dict], kind: str) -> list[dict]:  # type: ignore[type-arg]
+    return [record[kind] for record in records if record["type"] == kind]
+
+
+def _summary(records: list[dict]) -> dict[str, Any]:  # type: ignore[type-arg]
+    summary: dict[str, Any] = {}
+    for part in _of(records, "summary"):
+        summary |= part["update"]
+    return summary
 
 
 def test_both_loggers_at_once(nin_exp, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -66,26 +62,27 @@ def test_both_loggers_at_once(nin_exp, tmp_path: Path) -> None:  # type: ignore[
     record = Record.read(path.parent)
     (offline,) = path.parent.rglob("*.wandb")
     records = _wandb_records(offline)
-    (run,) = [r["run"] for r in records if "run" in r]
+    (run,) = _of(records, "run")
     assert run["run_group"] == "mine"
     assert set(run["tags"]) >= {"digits", "nin_bn", "fc", "sgd"}
-    config = {u["key"]: json.loads(u["value_json"]) for u in run["config"]["update"]}
-    assert config["trainer"]["max_epochs"] == 2
+    assert run["config"]["update"]["trainer"]["max_epochs"] == 2
     assert run["job_type"] == "train"
     assert run["display_name"] == "digits seed 0"
     assert "train dataset=digits" in run["notes"]
-    steps = [dict(_items(r["history"])) for r in records if "history" in r]
+    steps = [history["item"] for history in _of(records, "history")]
     assert [step["epoch"] for step in steps if "val/acc" in step] == [1, 2]
-    curve = [step["val/acc"] for step in steps if "val/acc" in step]
-    rows = (path.parent / "metrics.csv").read_text().splitlines()
-    column = rows[0].split(",").index("val/acc")
-    assert curve == [pytest.approx(float(row.split(",")[column])) for row in rows[1:]]
-    defined = {r["metric"]["name"]: r["metric"] for r in records if "metric" in r and "name" in r["metric"]}
+    with (path.parent / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for step, row in zip(steps, rows, strict=False):
+        expected = {name: float(value) for name, value in row.items()}
+        assert {name: step[name] for name in row} == pytest.approx(expected)
+    defined = {metric["name"]: metric for metric in _of(records, "metric") if "name" in metric}
     assert defined["val/acc"]["summary"]["max"]
     assert defined["val/loss"]["summary"]["min"]
-    (files,) = [step["class_maps/filenames"] for step in steps if "class_maps/filenames" in step]
-    assert len(files) == 8  # type: ignore[arg-type]
-    for name in files:  # type: ignore[attr-defined]
+    assert defined["val/acc"]["step_metric"] == "epoch"
+    (files,) = [step["class_maps.filenames"] for step in steps if "class_maps.filenames" in step]
+    assert len(files) == 8
+    for name in files:
         with Image.open(offline.parent / "files" / name) as picture:
             assert picture.size == (256, 128)
             assert len(picture.getcolors(1 << 16) or []) > 8
@@ -98,67 +95,62 @@ def test_both_loggers_at_once(nin_exp, tmp_path: Path) -> None:  # type: ignore[
         expected = ((labels == names.index(actual)) & (predicted == names.index(answer))).sum()
         assert count == expected, (actual, answer)
     assert sum(count for _, _, count in cells) == len(labels)
-    summary = {}
-    for entry in records:
-        for item in entry.get("summary", {}).get("update", []):
-            summary[item.get("key") or "/".join(item.get("nested_key", []))] = json.loads(item["value_json"])
-    assert summary["test/acc"] == pytest.approx(record.metrics["test/acc"])
-    (exit_record,) = [r["exit"] for r in records if "exit" in r]
-    assert exit_record.get("exit_code", 0) == 0
+    found = _summary(records)
+    expected = {name: value for name, value in record.metrics.items() if name.startswith(("test/", "gap/"))}
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
+    assert [end.get("exit_code", 0) for end in _of(records, "exit")] == [0]
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     (events,) = {p.parent for p in path.parent.rglob("events.out.tfevents*")}
     reader = EventAccumulator(str(events))
     reader.Reload()
-    assert [e.step for e in reader.Scalars("val/acc")] == [1, 2]
+    for name in rows[0].keys() - {"epoch"}:
+        expected_curve = [(int(row["epoch"]), pytest.approx(float(row[name]), rel=1e-6)) for row in rows]
+        assert [(event.step, event.value) for event in reader.Scalars(name)] == expected_curve, name
+    assert reader.Scalars("final/test/acc")[0].value == pytest.approx(record.metrics["test/acc"])
 
 
 def test_a_failed_run_is_not_shown_as_finished(nin_exp, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     done = nin_exp("train", *TINY, "logger=wandb", "backbone=nin", "optimizer.lr=1e9", "schedule=constant")
     assert done.returncode == 7, done.stderr
     (offline,) = (tmp_path / "runs").rglob("*.wandb")
-    (exit_record,) = [r["exit"] for r in _wandb_records(offline) if "exit" in r]
-    assert exit_record["exit_code"] == 7
+    assert [end["exit_code"] for end in _of(_wandb_records(offline), "exit")] == [7]
 
 
-class _Server(threading.Thread):
-    """A loopback server where W&B should be: ``error`` answers 500, ``late`` to POST alone; ``hang`` says nothing."""
+@pytest.fixture(scope="module")
+def servers() -> ModuleType:
+    path = Path(__file__).with_name("wandb_servers.py")
+    spec = importlib.util.spec_from_file_location("wandb_servers", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
-    def __init__(self, kind: str) -> None:
-        super().__init__(daemon=True)
-        self.kind, self.num_connections = kind, 0
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
-        self._open: list[socket.socket] = []
-        if kind == "refuse":
-            self._socket.close()
 
-    def run(self) -> None:
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                return
-            self.num_connections += 1
-            self._open.append(connection)
-            if self.kind in ("error", "late"):
-                threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run directory of the same run without a logger."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    command = [sys.executable, "-m", "nin_exp", "train", *TINY, "study=mine"]
+    subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": str(REPO / "src")}, check=True)
+    (path,) = folder.glob("runs/mine/*/record.json")
+    return path.parent
 
-    def _answer(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError), connection:
-            while request := connection.recv(65536):
-                status = (
-                    b"200 OK" if self.kind == "late" and request.startswith(b"GET") else b"500 Internal Server Error"
-                )
-                connection.sendall(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
 
-    def stop(self) -> None:
-        for one in (self._socket, *self._open):
-            one.close()
+def _same_results(run_dir: Path, other: Path) -> None:
+    """Byte by byte where times play no part."""
+    for name in ("metrics.csv", "per_class.json", "checkpoints/best.ckpt"):
+        assert (run_dir / name).read_bytes() == (other / name).read_bytes(), name
+    for name in ("predictions.npz", "class_maps.npz"):
+        with np.load(run_dir / name) as one, np.load(other / name) as two:
+            assert one.files == two.files
+            assert all(np.array_equal(one[key], two[key]) for key in one.files), name
+    assert Record.read(run_dir).metrics == Record.read(other).metrics
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize(
     ("kind", "mode"),
     [
@@ -168,36 +160,39 @@ class _Server(threading.Thread):
         ("late", "auto"),
         ("refuse", "online"),
         ("hang", "online"),
+        ("breaks", "auto"),
+        ("stalls", "auto"),
     ],
 )
-def test_a_bad_server_costs_a_run_nothing(nin_exp, tmp_path: Path, kind: str, mode: str) -> None:  # type: ignore[no-untyped-def]
-    server = _Server(kind)
-    if kind != "refuse":
-        server.start()
-    url = f"http://127.0.0.1:{server.port}"
+def test_a_bad_server_costs_a_run_nothing(  # type: ignore[no-untyped-def]
+    nin_exp, servers: ModuleType, undisturbed: Path, tmp_path: Path, kind: str, mode: str
+) -> None:
+    """The run's own files are those of a run without a logger; what the server did not take is kept for ``sync``."""
     start = time.monotonic()
-    try:
-        done = nin_exp(
-            "train", *TINY, "logger=wandb", f"logger.wandb.mode={mode}", "study=mine", timeout=180,
-            WANDB_BASE_URL=url, WANDB_API_KEY="0" * 40, WANDB_MODE="online",
-        )  # fmt: skip
-    finally:
-        server.stop()
+    with servers.BadServer(kind) as server:
+        options = ["logger=wandb", f"logger.wandb.mode={mode}", "logger.wandb.entity=me", "study=mine"]
+        done = nin_exp("train", *TINY, *options, timeout=220, **server.environment)
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - start < 120
-    assert kind == "refuse" or server.num_connections > 0
+    assert time.monotonic() - start < 150
+    assert (server.requests == []) == (kind == "refuse")
     (path,) = (tmp_path / "runs" / "mine").glob("*/record.json")
-    record = Record.read(path.parent)
-    assert record.status == "done"
-    assert len((path.parent / "metrics.csv").read_text().splitlines()) == 3
-    for name in ("predictions.npz", "class_maps.npz", "checkpoints/best.ckpt", "log.txt"):
-        assert (path.parent / name).is_file(), name
-    offline = [file for file in path.parent.rglob("*.wandb") if "offline-run" in str(file.parent)]
-    if mode == "auto":  # what the server did not take is kept for `wandb sync`
-        (file,) = offline
-        assert [r["exit"].get("exit_code", 0) for r in _wandb_records(file) if "exit" in r] == [0]
-    else:
+    _same_results(path.parent, undisturbed)
+    files = {kept.parent.name.startswith("offline-run"): kept for kept in path.parent.rglob("*.wandb")}
+    if mode == "online":
         assert "WandbMirror failed to start" in (path.parent / "log.txt").read_text()
+        return
+    was_taken = kind in ("breaks", "stalls")
+    if was_taken:  # the run was online, and the server broke behind it
+        assert any("file_stream" in request for request in server.requests)
+    records = _wandb_records(files[not was_taken])
+    with (path.parent / "metrics.csv").open() as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    steps = [history["item"] for history in _of(records, "history")]
+    assert [{name: step[name] for name in rows[0]} for step in steps if "val/acc" in step] == [
+        pytest.approx(row) for row in rows
+    ]
+    assert _summary(records)["test/acc"] == pytest.approx(Record.read(path.parent).metrics["test/acc"])
+    assert [end.get("exit_code", 0) for end in _of(records, "exit")] == [0]
 
 
 @pytest.mark.slow
@@ -207,16 +202,11 @@ def test_a_plan_ends_with_its_tables(nin_exp, tmp_path: Path) -> None:  # type: 
     assert done.returncode == 0, done.stderr
     study_dir = tmp_path / "runs" / "mine"
     found = [_wandb_records(file) for file in study_dir.rglob("*.wandb")]
-    runs = [next(r["run"] for r in records if "run" in r) for records in found]
+    runs = [_of(records, "run")[0] for records in found]
     assert {run["run_group"] for run in runs} == {"mine"}
     assert sorted(run["job_type"] for run in runs) == ["fc", "fc", "gap", "gap", "result"]
     result = next(records for records, run in zip(found, runs, strict=True) if run["job_type"] == "result")
-    summary = {
-        i["key"]: json.loads(i["value_json"])
-        for r in result
-        for i in r.get("summary", {}).get("update", [])
-        if "key" in i
-    }
+    summary = _summary(result)
     contrast = json.loads((study_dir / "report" / "results.json").read_text())["contrasts"][0]
     assert summary["verdict/fc/digits"] == contrast["verdict"]
     (table,) = study_dir.glob("wandb/offline-run-*/files/media/table/differences*.json")

@@ -118,8 +118,8 @@ def _folders(runs_dir: Path) -> Iterator[Finding]:
 
 
 def _wandb() -> Finding:
-    from nin_exp.train.loggers import has_wandb_key
+    from nin_exp.records.wandb_server import has_key
 
-    if has_wandb_key():
+    if has_key():
         return Finding("W&B", "ok", "a key is there: logger=wandb logs online when the server answers")
     return Finding("W&B", "note", "no key: logger=wandb logs offline; `wandb login` makes it log online")

@@ -6,7 +6,6 @@ the page, and the same command publishes it later.
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from nin_exp.errors import ConfigError
 from nin_exp.records.files import write_json
+from nin_exp.records.wandb_server import why_offline
 from nin_exp.report.analysis import Analysis
 from nin_exp.report.certainty import how_sure
 from nin_exp.report.markdown import markdown_text, table_lines
@@ -72,8 +72,9 @@ def publish(analysis: Analysis, target: WandbTarget, report_dir: Path) -> Publis
     spec = report_spec(analysis, target)
     path = report_dir / SPEC_FILE
     write_json(path, spec)
-    if os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun"):
-        return PublishedReport(str(path), False, f"WANDB_MODE is {os.environ['WANDB_MODE']}")
+    reason = why_offline()
+    if reason is not None:
+        return PublishedReport(str(path), False, reason)
     try:
         import wandb_workspaces.reports.v2 as reports
     except ImportError:
@@ -108,7 +109,8 @@ def report_spec(analysis: Analysis, target: WandbTarget) -> dict[str, Any]:
         blocks += _part("Published numbers", table_lines(published))
     filters = {"group": study.name}
     blocks += [{"type": "heading", "text": "Learning curves"}]
-    blocks += [{"type": "curves", "metrics": list(CURVES), "filters": filters, "group_by": "job_type"}]
+    bands = {"group_by": "job_type", "line": "mean", "band": "stddev"}
+    blocks += [{"type": "curves", "metrics": list(CURVES), "filters": filters, **bands}]
     paragraphs = [line for text in methods.section(analysis).values["paragraphs"] for line in (markdown_text(text), "")]
     blocks += _part("Methods", paragraphs)
     return {
@@ -153,5 +155,6 @@ def _curves(reports: Any, spec: dict[str, Any], block: dict[str, Any]) -> Any:
         filters=f"Group = {block['filters']['group']!r}",
         groupby=["JobType"],
     )
-    panels = [reports.LinePlot(x="epoch", y=[name], title=name) for name in block["metrics"]]
+    bands = {"groupby_aggfunc": block["line"], "groupby_rangefunc": block["band"]}
+    panels = [reports.LinePlot(x="epoch", y=[name], title=name, **bands) for name in block["metrics"]]
     return reports.PanelGrid(runsets=[runs], panels=panels)

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
 import logging
-import netrc
-import os
 import re
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +12,7 @@ from nin_exp.contracts.mirror import Mirror
 from nin_exp.ranges import validated
 from nin_exp.records.job import Job
 from nin_exp.records.redact import redact_text
+from nin_exp.records.wandb_server import why_offline
 
 log = logging.getLogger(__name__)
 
@@ -116,17 +111,14 @@ class WandbMirror(Mirror):
     def _is_online(self) -> bool:
         if self._mode != "auto":
             return self._mode == "online"
-        if os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun"):
-            return False
-        return has_wandb_key() and _answers(_server().geturl())
+        return why_offline() is None
 
 
 BEST_OF_EPOCHS = {"val/acc": "max", "val/loss": "min", "train/acc": "max", "train/loss": "min"}
 """What W&B shows of a metric that is logged each epoch; the record's own numbers replace it at the end."""
 
-ANSWER_SECONDS = 3.0
 INIT_SECONDS = 10.0
-FINISH_SECONDS = 60.0
+FINISH_SECONDS = 30.0
 """How long a server may hold a run up at its start and at its end. All of it also stands in the run directory."""
 
 
@@ -174,34 +166,6 @@ def _media(run_dir: Path) -> dict[str, Any]:
 
 def _first_line(error: BaseException) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
-def _server() -> urllib.parse.SplitResult:
-    import wandb
-
-    return urllib.parse.urlsplit(os.environ.get("WANDB_BASE_URL") or wandb.Settings().base_url)
-
-
-def has_wandb_key() -> bool:
-    """Whether W&B would find a key: in the environment, or stored by ``wandb login``."""
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    try:
-        return netrc.netrc().authenticators(str(_server().hostname)) is not None
-    except (OSError, netrc.NetrcParseError):
-        return False
-
-
-def _answers(url: str) -> bool:
-    """Whether something that is not broken answers there within some seconds; what it says does not matter."""
-    try:
-        with urllib.request.urlopen(url, timeout=ANSWER_SECONDS):
-            return True
-    except urllib.error.HTTPError as error:
-        error.close()
-        return error.code < 500
-    except (OSError, ValueError, http.client.HTTPException):
-        return False
 
 
 class TensorBoardMirror(Mirror):

@@ -30,6 +30,7 @@ from nin_exp.plan.states import is_locked
 from nin_exp.ranges import NonNegativeInt, PositiveFloat, PositiveInt, validated
 from nin_exp.records.files import write_json
 from nin_exp.records.job import Job
+from nin_exp.records.record import RECORD_FILE, Record
 
 _POLL_SECONDS = 0.5
 # States in which SLURM will still run a job, or runs it (sacct, "JOB STATE CODES").
@@ -164,7 +165,11 @@ class SlurmExecutor(Executor):
         room = places if feed.is_adaptive or places <= 0 else self._array_size
         taken: list[Job] = []
         while len(taken) < room and (job := feed.next_job()) is not None:
-            taken.append(job)
+            if _is_done(job):
+                feed.on_start(job)
+                feed.on_outcome(Outcome(job, "done", 0))
+            else:
+                taken.append(job)
         return taken
 
     @staticmethod
@@ -251,6 +256,11 @@ def _read_submitted(folder: Path) -> dict[str, Any]:
         if not submitted.done(force_check=True) and submitted.watcher.get_state(slurm_id, mode="force") in _LIVING:
             found[job_id] = submitted
     return found
+
+
+def _is_done(job: Job) -> bool:
+    """Whether a job has ended since the plan looked: those of a command that was killed go on in the queue."""
+    return (job.run_dir / RECORD_FILE).is_file() and Record.read(job.run_dir).status == "done"
 
 
 def _exit_code(submitted: Any) -> int:

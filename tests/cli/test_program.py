@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import nin_exp.cli.ls
+from nin_exp import errors
 from nin_exp.cli.flags import parser_of
 from nin_exp.cli.main import VERBS, main
 from nin_exp.errors import DataError, NinExpError
@@ -118,6 +120,17 @@ def test_help_names_every_verb(arguments: list[str], capsys: pytest.CaptureFixtu
     assert main(arguments) == 0
     text = capsys.readouterr().out
     assert all(f"\n  {verb} " in text for verb in VERBS)
+
+
+def test_every_exit_code_is_in_the_help_and_on_the_page(capsys: pytest.CaptureFixture[str]) -> None:
+    classes = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, NinExpError)]
+    codes = {kind.exit_code for kind in classes} | {code for name, code in vars(errors).items() if "EXIT_" in name}
+    main(["--help"])
+    listed = capsys.readouterr().out.partition("exit codes:")[2]
+    page = (REPO / "docs" / "command-line.md").read_text(encoding="utf-8")
+    rows = "".join(re.findall(r"^\|([\d, ]+)\|", page, flags=re.MULTILINE))
+    assert codes == set(map(int, re.findall(r"\d+", listed)))
+    assert codes == set(map(int, re.findall(r"\d+", rows)))
 
 
 def test_every_verb_is_a_file_and_every_file_of_a_verb_is_one() -> None:

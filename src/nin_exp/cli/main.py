@@ -174,6 +174,9 @@ def _help() -> str:
             "  nin-exp compare head=gap,fc dataset=mnist,fashion_mnist seeds=8",
             "  nin-exp VERB --help        the flags of a verb",
             "  nin-exp train --cfg job    the configuration, composed",
+            "",
+            "exit codes: 0 done, 1 a bug, 2 configuration, 3 data, 4 integrity, 5 refused, 6 storage, 7 diverged,",
+            "8 out of memory, 9 some jobs failed, 75 saved for SLURM, 130 Ctrl-C, 143 SIGTERM",
         ]
     )
 

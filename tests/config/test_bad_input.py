@@ -86,21 +86,15 @@ CASES = [
 ]
 
 
-@pytest.mark.usefixtures("in_tmp")
 @pytest.mark.parametrize(("arguments", "code", "message"), CASES, ids=[" ".join(c[0]) for c in CASES])
-def test_one_line_and_the_right_exit_code(
-    arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str], tmp_path: object
+def test_one_line_and_the_right_exit_code_and_nothing_written(
+    arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str], in_tmp: Path
 ) -> None:
     assert main(["train", *arguments]) == code
     error = capsys.readouterr().err
     assert error.startswith("nin-exp: error: ")
     assert error.count("\n") == 1
     assert message in error
-
-
-def test_nothing_is_written(in_tmp, capsys: pytest.CaptureFixture[str]) -> None:  # type: ignore[no-untyped-def]
-    for arguments, _, _ in CASES:
-        main(["train", *arguments])
     assert list(in_tmp.iterdir()) == []
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nin_exp.records.best import rank, scored_runs
 from nin_exp.records.index import list_runs
 from nin_exp.records.study import Comparison, PlannedJob, Study
 from nin_exp.report.analysis import analyse
@@ -85,6 +86,8 @@ def main() -> None:
         start = time.process_time()
         found = len(list_runs(runs_dir))
         marks = [("all runs, as ls reads them", time.process_time())]
+        rank(scored_runs(runs_dir / "speed", "val/acc"), "val/acc")
+        marks.append(("the best of them", time.process_time()))
         results = load_study(runs_dir / "speed")
         marks.append(("read the study", time.process_time()))
         analysis = analyse(results)

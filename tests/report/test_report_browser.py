@@ -259,6 +259,7 @@ def test_pictures_load_and_do_not_widen_the_page(
     html = build_report(module_example_writer(tmp_path / "s", seeds=3)).html
     seen = visit(html, viewport={"width": width, "height": 844}, has_touch=width < 500, is_mobile=width < 500)
     draw_all(seen.page)
+    seen.page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
     pictures = seen.page.locator("main img")
     assert pictures.count() > 20
     for picture in pictures.all():

@@ -56,9 +56,12 @@ def outline(snapshot: Snapshot) -> dict[str, Any]:
 
 def _verdicts(snapshot: Snapshot) -> list[dict[str, str]]:
     analysis = snapshot.analysis
+    comparison = analysis.comparison
+    if comparison is None:
+        return []
     found = []
-    for contrast in analysis.contrasts if analysis.comparison is not None else ():
-        sentence, label = outcome_sentence(contrast, analysis.comparison), contrast.outcome.verdict.label
+    for contrast in analysis.contrasts:
+        sentence, label = outcome_sentence(contrast, comparison), contrast.outcome.verdict.label
         found.append(
             {
                 "arm": contrast.arm,

@@ -14,8 +14,11 @@ from nin_exp.report.drawing import INK, Drawing
 from nin_exp.report.figures.curves import average
 from nin_exp.report.figures.figure import NUM_ARM_COLOURS
 from nin_exp.report.metric import Metric, percent
+from nin_exp.report.pdf import text_width
 
-WIDTH = 480
+WIDTH = 458
+"""The width of the text in LaTeX's article, 345 of its points."""
+
 ROW = 34
 MARGIN = 14
 LEFT = 58
@@ -154,4 +157,5 @@ def _x_axis(drawing: Drawing, scale: Scale, y: float, title: str) -> None:
     for tick in scale.ticks():
         drawing.line((scale(tick), y), (scale(tick), y + 4), "#333333", 1)
         drawing.text(scale(tick), y + 17, f"{tick:g}", "middle")
-    drawing.text((scale.first + scale.last) / 2, y + 36, title, "middle")
+    room = scale.last - text_width(title) / 2  # a long title moves to the left
+    drawing.text(min((scale.first + scale.last) / 2, room), y + 36, title, "middle")

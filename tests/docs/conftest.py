@@ -142,7 +142,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, st
     arguments = ["compare", *TINY, "head=gap,fc", "seeds=2", "study=heads", "executor.workers=1"]
     done = subprocess.run(
         [sys.executable, "-m", "nin_exp", *arguments],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=280, check=False,
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=840, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     shutil.copytree(folder / "runs" / "heads", folder / "runs" / "more")

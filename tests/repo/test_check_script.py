@@ -150,18 +150,20 @@ class TestContinuousIntegration:
         assert last_line(result) == CLOSING_LINE
 
     @pytest.mark.parametrize(("user", "installs"), [("0", True), ("1000", False)])
-    def test_missing_chromium_is_told_and_tolerated(self, ready, user, installs):
+    def test_missing_viewers_are_told_and_tolerated(self, ready, user, installs):
         ready.write_program(ready.path[0] / "id", f"#!/usr/bin/env bash\necho {user}\n")
         ready.write_program(
             ready.path[0] / "apt-get", '#!/usr/bin/env bash\necho "apt-get $*" >>"$FAKE_LOG"\nexit 100\n'
         )
         result = ready.run(".ci/run")
         assert result.returncode == 0
-        assert "browser tests will be skipped" in result.stdout
+        (told,) = [line for line in result.stdout.splitlines() if "will be skipped" in line]
+        assert "chromium texlive-latex-recommended poppler-utils" in told
         assert bool(ready.noted("apt-get")) is installs
 
-    def test_present_chromium_is_left_alone(self, ready):
-        ready.write_program(ready.path[0] / "chromium", "#!/usr/bin/env bash\n")
+    def test_viewers_that_are_there_are_left_alone(self, ready):
+        for name in ("google-chrome", "pdflatex", "pdftotext"):
+            ready.write_program(ready.path[0] / name, "#!/usr/bin/env bash\n")
         ready.write_program(ready.path[0] / "apt-get", "#!/usr/bin/env bash\nexit 100\n")
         result = ready.run(".ci/run")
         assert result.returncode == 0

@@ -129,13 +129,14 @@ def servers() -> ModuleType:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run directory of the same run without a logger."""
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """The run directory of the same run without a logger, and how long it took."""
+    start = time.monotonic()
     folder = tmp_path_factory.mktemp("undisturbed")
     command = [sys.executable, "-m", "nin_exp", "train", *TINY, "study=mine"]
     subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": str(REPO / "src")}, check=True)
     (path,) = folder.glob("runs/mine/*/record.json")
-    return path.parent
+    return path.parent, time.monotonic() - start
 
 
 def _same_results(run_dir: Path, other: Path) -> None:
@@ -150,7 +151,7 @@ def _same_results(run_dir: Path, other: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("kind", "mode"),
     [
@@ -165,18 +166,19 @@ def _same_results(run_dir: Path, other: Path) -> None:
     ],
 )
 def test_a_bad_server_costs_a_run_nothing(  # type: ignore[no-untyped-def]
-    nin_exp, servers: ModuleType, undisturbed: Path, tmp_path: Path, kind: str, mode: str
+    nin_exp, servers: ModuleType, undisturbed: tuple[Path, float], tmp_path: Path, kind: str, mode: str
 ) -> None:
     """The run's own files are those of a run without a logger; what the server did not take is kept for ``sync``."""
     start = time.monotonic()
     with servers.BadServer(kind) as server:
         options = ["logger=wandb", f"logger.wandb.mode={mode}", "logger.wandb.entity=me", "study=mine"]
-        done = nin_exp("train", *TINY, *options, timeout=220, **server.environment)
+        done = nin_exp("train", *TINY, *options, timeout=800, **server.environment)
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - start < 150
+    other, seconds = undisturbed
+    assert time.monotonic() - start < 60 + 3 * seconds  # what a server may take, and a busy machine
     assert (server.requests == []) == (kind == "refuse")
     (path,) = (tmp_path / "runs" / "mine").glob("*/record.json")
-    _same_results(path.parent, undisturbed)
+    _same_results(path.parent, other)
     files = {kept.parent.name.startswith("offline-run"): kept for kept in path.parent.rglob("*.wandb")}
     if mode == "online":
         assert "WandbMirror failed to start" in (path.parent / "log.txt").read_text()

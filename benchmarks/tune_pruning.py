@@ -3,8 +3,9 @@
     python benchmarks/tune_pruning.py --data-dir DIR     # head x lr x weight decay on Fashion-MNIST, about 10 minutes
     python benchmarks/tune_pruning.py --small            # on the embedded digits: does it run
 
-DIR holds fashion_mnist.npz. Both searches propose the same trials (random, the same seed), one at a time; one of them
-ends a trial at 1, 3, ... epochs unless it is among the best third so far. Validation decides; the test split is not read.
+DIR holds fashion_mnist.npz. Both searches propose the same trials (random, one seed), one at a time; one of them
+ends a trial at 1, 3, ... epochs unless it is among the best third so far. Validation decides; the test split is not
+read.
 """
 
 from __future__ import annotations

@@ -102,9 +102,9 @@ class WandbMirror(Mirror):
         if self._run is None:
             return
         try:
+            self._run.summary.update(summary)  # first: for tables W&B asks its server, which may have broken meanwhile
             if exit_code == 0 and self._run_dir is not None:
                 self._run.log(_media(self._run_dir))
-            self._run.summary.update(summary)
         finally:
             self._run.finish(exit_code=exit_code)
 

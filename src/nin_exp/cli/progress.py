@@ -47,7 +47,6 @@ class RunProgress:
 
     def __init__(self, max_epochs: int) -> None:
         self._bars: Any = None
-        self._max_epochs = max_epochs
         if is_terminal():
             from rich.progress import TextColumn
 

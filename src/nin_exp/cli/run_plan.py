@@ -205,29 +205,17 @@ def finish(plan: Plan, states: list[JobState], outcomes: list[Outcome], args: An
         from nin_exp.cli.wandb_study import log_study
 
         log_study(results, plan.config.logger, plan.study_dir)
-    failed_before = [s for s in states if s.state == "failed" and not args.retry_failed]
+    failed_before = sum(s.state == "failed" for s in states) if not args.retry_failed else 0
     if args.json:
-        print(
-            json.dumps(
-                {
-                    "study": str(plan.study_dir),
-                    "report": str(paths.html),
-                    "failed": [o.job.job_id for o in bad],
-                    "notes": list(plan.notes),
-                }
-            )
-        )
+        failed = [o.job.job_id for o in bad]
+        found = {"study": str(plan.study_dir), "report": str(paths.html), "failed": failed, "notes": list(plan.notes)}
+        print(json.dumps(found))
     else:
-        for line in summary_lines(results):
-            print(line)
-        print(f"report: {paths.html}")
+        print(*summary_lines(results), f"report: {paths.html}", sep="\n")
     if elsewhere:
         print(f"{elsewhere} jobs are being trained by another process; run the command again later", file=sys.stderr)
     if failed_before:
-        print(
-            f"{len(failed_before)} jobs failed before and were not tried again; use --retry-failed",
-            file=sys.stderr,
-        )
+        print(f"{failed_before} jobs failed before and were not tried again; use --retry-failed", file=sys.stderr)
     return EXIT_JOBS_FAILED if bad or failed_before or elsewhere else 0
 
 

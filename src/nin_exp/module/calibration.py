@@ -33,9 +33,9 @@ def expected_calibration_error(probabilities: Tensor, labels: Tensor, num_bins: 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     """The temperature T with which softmax(logits / T) has the smallest loss (Guo et al. 2017, arXiv 1706.04599, 4.2).
 
-    The loss is convex in 1/T, so its slope has one zero, which is bracketed: no start, no step size. Where every example
-    is right, it falls as T goes to 0: such a set says nothing of how sure to be, and T stays 1, as it does where all
-    logits are alike. Worse than chance, it falls as T grows, and T is 100.
+    The loss is convex in 1/T, so its slope has one zero, which is bracketed: no start, no step size. Where every
+    example is right, it falls as T goes to 0: such a set says nothing of how sure to be, and T stays 1, as it does
+    where all logits are alike. Worse than chance, it falls as T grows, and T is 100.
 
     Args:
         logits: ``(N, K)`` of validation.

@@ -37,7 +37,8 @@ def exact_reach(contrasts: Sequence[Contrast], comparison: Comparison) -> str:
     adjusted = f", adjusted for {n_contrasts} contrasts," if n_contrasts > 1 else ""
     wanted = pairs_for_exact_test(n_contrasts, comparison.alpha)
     is_even = least == max(effect.n for effect in effects)
-    start = f"With {least} pair{_s(least)}" if is_even else f"Where only {least} pair{_s(least)} {'is' if least == 1 else 'are'} complete,"
+    pairs = f"{least} pair{_s(least)}"
+    start = f"With {pairs}" if is_even else f"Where only {pairs} {'is' if least == 1 else 'are'} complete,"
     leaning = " Until then a verdict leans on normally distributed differences." if least > 1 else ""
     return (
         f"{start} the exact test{adjusted} cannot go below p = {p_value(reach)}; "

@@ -23,7 +23,7 @@ PROGRAMS = re.compile(
     r"(nin-exp|python3?|pip|uv|wandb|optuna-dashboard|tensorboard|ray|git|cd|bash|find)\s|(scripts|\.ci|\S*/bin)/\w"
 )
 # In text blocks what a command does stands two spaces behind it.
-WORDS_BEHIND = re.compile(r"\s{2,}.*|(?<=--out DIR) class maps.*")
+WORDS_BEHIND = re.compile(r"\s{2,}.*")
 TINY = ["dataset=digits", "backbone=nin_bn", "backbone.width=0.05", "trainer.max_steps=2", "evaluation.level=basic"]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nin_exp.cli.flags import make_parser
+from nin_exp.cli.flags import Parser, make_parser
 from nin_exp.cli.predict import (
     add_run_flags,
     exit_code,
@@ -40,18 +40,7 @@ _FORMATS: dict[str, tuple[PictureFormat, ...]] = {"png": ("png",), "svg": ("svg"
 
 def run(arguments: Sequence[str]) -> int:
     """Run the verb; exits with 3 when an image could not be read."""
-    parser = make_parser("explain", _DESCRIPTION, _EPILOG)
-    add_run_flags(parser)
-    parser.add_argument("images", nargs="+", metavar="IMAGE|FOLDER|-", help="- reads names, or one image, from stdin")
-    parser.add_argument("--out", required=True, metavar="DIR", help="where the pictures go")
-    parser.add_argument(
-        "--class", dest="class_name", metavar="NAME", help="explain this class (default: the predicted)"
-    )
-    parser.add_argument(
-        "--limit", type=int, default=_DEFAULT_LIMIT, metavar="N", help="at most so many images (default: 100)"
-    )
-    parser.add_argument("--format", choices=list(_FORMATS), default="png", help="of the pictures (default: png)")
-    args = parser.parse(arguments)
+    args = _parser().parse(arguments)
     limit = positive("--limit", args.limit)
     trained = open_run(args)
     from nin_exp.inference.explain import what_is_missing
@@ -81,6 +70,21 @@ def run(arguments: Sequence[str]) -> int:
         for path in written:
             print(path)
     return exit_code(results)
+
+
+def _parser() -> Parser:
+    parser = make_parser("explain", _DESCRIPTION, _EPILOG)
+    add_run_flags(parser)
+    parser.add_argument("images", nargs="+", metavar="IMAGE|FOLDER|-", help="- reads names, or one image, from stdin")
+    parser.add_argument("--out", required=True, metavar="DIR", help="where the pictures go")
+    parser.add_argument(
+        "--class", dest="class_name", metavar="NAME", help="explain this class (default: the predicted)"
+    )
+    parser.add_argument(
+        "--limit", type=int, default=_DEFAULT_LIMIT, metavar="N", help="at most so many images (default: 100)"
+    )
+    parser.add_argument("--format", choices=list(_FORMATS), default="png", help="of the pictures (default: png)")
+    return parser
 
 
 def _as_json(result: Explanation | Unreadable) -> dict[str, Any]:

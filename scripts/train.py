@@ -8,4 +8,5 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 from nin_exp.cli.main import main
 
 if __name__ == "__main__":
-    raise SystemExit(main(["train", *sys.argv[1:]]))
+    sys.argv.insert(1, "train")
+    raise SystemExit(main())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nin_exp.cli.main import VERBS
+from nin_exp.cli.main import VERBS, bound_spinning
 
 REPO = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "torchvision", "pytorch_lightning", "wandb", "sklearn")
@@ -47,3 +47,23 @@ def test_no_heavy_import(arguments: list[str], tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "10000"),
+        ({"GOMP_SPINCOUNT": "7"}, "7"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, None),
+    ],
+)
+def test_threads_that_wait_soon_sleep(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], expected: str | None
+) -> None:
+    """Set before torch is imported, as libgomp reads it then; a user's own choice stands."""
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    bound_spinning()
+    assert os.environ.get("GOMP_SPINCOUNT") == expected

@@ -159,7 +159,7 @@ def test_the_report_shows_the_decision_of_the_looks(composer: Composer, tmp_path
     assert "sign-flip" not in page
     assert "repeated confidence intervals" in tex
     (document,) = results_document(found)["contrasts"]
-    assert document["monitored"]["counts"] == looks.counts
+    assert document["monitored"]["counts"] == list(looks.counts)
     assert document["test"] is None
     json.dumps(document, default=float)
 

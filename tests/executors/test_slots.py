@@ -136,3 +136,22 @@ def test_clusters_are_asked_for_a_place_a_rank(composer: Composer) -> None:
     ray, slurm = (make_executor(composer.compose([("executor", e)]).executor, demand) for e in ("ray", "slurm"))
     assert (ray._cpus_per_job, ray._gpus_per_job) == (2, 2)  # type: ignore[attr-defined]
     assert slurm._parameters["gpus_per_node"] == 2  # type: ignore[attr-defined]
+
+
+@pytest.mark.skipif(not Path("/proc/meminfo").exists(), reason="the system has no /proc/meminfo")
+def test_memory_that_only_caches_files_counts_as_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a plan right after an installation, which fills the page cache, would run one job at a time."""
+    told = {"/proc/meminfo": "MemTotal: 24000000 kB\nMemFree: 900000 kB\nMemAvailable: 20000000 kB\n"}
+
+    def read_text(path: Path, encoding: str | None = None) -> str:
+        try:
+            return told[str(path)]
+        except KeyError:
+            raise FileNotFoundError(path) from None
+
+    monkeypatch.setattr(slots.Path, "read_text", read_text)
+    assert slots._free_memory() == 20_000_000 * 1024
+    told["/sys/fs/cgroup/memory.max"] = "max\n"
+    assert slots._free_memory() == 20_000_000 * 1024
+    told["/sys/fs/cgroup/memory.max"] = "4000000000\n"
+    assert slots._free_memory() == 4_000_000_000

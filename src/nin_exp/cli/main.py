@@ -96,8 +96,20 @@ def _code_of_signal(error: BaseException | None) -> int | None:
     return None
 
 
+def bound_spinning() -> None:
+    """Let torch's threads sleep soon where they wait for each other, unless the user has said how they wait.
+
+    libgomp reads this when torch is imported, and by default spins for milliseconds at the end of each operation. With
+    other work on the cores the thread that is waited for does not run meanwhile: two threads trained a small network at
+    a quarter of the speed. Changes no bit of what is computed.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+
 def _start_program() -> None:
-    """What a program needs and a call from Python must not touch: signals, standard streams."""
+    """What a program needs and a call from Python must not touch: signals, standard streams, the environment."""
+    bound_spinning()
     for number in (signal.SIGTERM, *hangup()):  # their exit code from the first moment
         signal.signal(number, lambda number, frame: sys.exit(EXIT_SIGTERM))
     for descriptor in range(3):  # a closed one would be given to the next file, which then takes what is printed

@@ -6,8 +6,10 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from nin_exp.errors import ConfigError
 from nin_exp.executors.demand import Demand
@@ -95,7 +97,22 @@ def visible_gpus() -> list[str]:
 
 
 def _free_memory() -> int:
+    """Bytes that new processes may fill.
+
+    What the kernel calls free will not do: after an installation the page cache holds most of it, and gives it back.
+    """
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        (available,) = (int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+        return min(available, _container_memory())
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):
         return 8 * 2**30
+
+
+def _container_memory() -> int:
+    """The limit of the container that this is, if it is one (cgroup v2)."""
+    with contextlib.suppress(OSError, ValueError):  # no file, or "max"
+        return int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii"))
+    return sys.maxsize

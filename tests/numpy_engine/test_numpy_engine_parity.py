@@ -40,8 +40,8 @@ def digits(size: int, side: int, dtype: type[np.floating]) -> tuple[Array, np.nd
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_fifty_steps_of_nin_have_the_same_losses(composer: Composer, make_twins: Make, dtype: str) -> None:
-    """In float32 from Xavier's weights at a calm rate: from Kaiming's, which are larger, two values of a pool's window or
-    the sides of a ReLU are sooner or later nearer than rounding, and the engines jump apart by 1e-3 in one step.
+    """In float32 from Xavier's weights at a calm rate: from Kaiming's, which are larger, two values of a pool's window
+    or the sides of a ReLU are sooner or later nearer than rounding, and the engines jump apart by 1e-3 in one step.
     """
     torch_dtype, numpy_dtype, tolerance = DTYPES[dtype]
     rate = {"init__scheme": "xavier", "optimizer__lr": "0.02"} if dtype == "float32" else {"optimizer__lr": "0.05"}

@@ -40,16 +40,17 @@ def digits(size: int, side: int, dtype: type[np.floating]) -> tuple[Array, np.nd
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_fifty_steps_of_nin_have_the_same_losses(composer: Composer, make_twins: Make, dtype: str) -> None:
-    """In float32 from Xavier's weights at a calm rate: from Kaiming's, which are larger, two values of a pool's window
-    or the sides of a ReLU are sooner or later nearer than rounding, and the engines jump apart by 1e-3 in one step.
+    """In float32 from Xavier's weights at a calm rate, in batches of 64: from Kaiming's, which are larger, or with
+    fewer images, two values of a pool's window or the sides of a ReLU are sooner or later nearer than rounding, and
+    the engines jump apart. Four seeds differed by at most 5e-6; 16 images a batch gave up to 1e-5.
     """
     torch_dtype, numpy_dtype, tolerance = DTYPES[dtype]
     rate = {"init__scheme": "xavier", "optimizer__lr": "0.02"} if dtype == "float32" else {"optimizer__lr": "0.05"}
     config = compose(composer, backbone="nin", backbone__width="0.1", schedule="constant", **rate)
     twins = make_twins(config, ImageSpec(1, 16, 16), torch_dtype)
-    losses = twins.losses(*digits(64, 16, numpy_dtype), steps=50)
+    losses = twins.losses(*digits(256, 16, numpy_dtype), steps=50)
     np.testing.assert_allclose(losses[:, 1], losses[:, 0], rtol=tolerance)
-    assert losses[-1, 0] < losses[0, 0] - 0.01  # it learns, so a gradient that is wrong would show
+    assert losses[-4:, 0].mean() < losses[:4, 0].mean() - 0.005  # it learns, so a gradient that is wrong would show
     for name, weight in twins.torch_network.state_dict().items():
         other = twins.network.state_dict()[name].numpy()
         np.testing.assert_allclose(other, weight.numpy(), rtol=tolerance, atol=10 * tolerance, err_msg=name)
@@ -59,14 +60,17 @@ def test_fifty_steps_of_nin_have_the_same_losses(composer: Composer, make_twins:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_fifty_steps_of_the_full_width_nin(composer: Composer, make_twins: Make, dtype: str) -> None:
-    """Kaiming's weights amplify rounding: torch in float32 leaves itself by 3e-4 in eight steps with another layout."""
+    """Kaiming's weights amplify rounding: torch in float32 leaves itself by 3e-4 in eight steps with another layout.
+
+    Xavier's with 16 images a batch came to 1.2e-4 on one processor of three; with 64 two seeds differed by 6e-6.
+    """
     torch_dtype, numpy_dtype, tolerance = DTYPES[dtype]
     calm = {"init__scheme": "xavier", "optimizer__lr": "0.02"} if dtype == "float32" else {"optimizer__lr": "0.001"}
     twins = make_twins(
         compose(composer, backbone="nin", schedule="constant", **calm), ImageSpec(1, 16, 16), torch_dtype
     )
     before = {name: value.clone() for name, value in twins.torch_network.state_dict().items()}
-    losses = twins.losses(*digits(64, 16, numpy_dtype), steps=50)
+    losses = twins.losses(*digits(256, 16, numpy_dtype), steps=50)
     np.testing.assert_allclose(losses[:, 1], losses[:, 0], rtol=tolerance)
     for name, weight in twins.torch_network.state_dict().items():
         moved = float((weight - before[name]).norm())

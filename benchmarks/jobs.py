@@ -10,22 +10,22 @@ are as many as cores, import once, and run job after job in one process; a job o
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import tempfile
 import time
 from pathlib import Path
 
 from nin_exp.bench.jobs import measure_jobs, measure_overhead
+from nin_exp.cores import available_cores
 
 APP = Path(__file__).resolve().with_name("hydra_app.py")
 
 
 def hydra_joblib(python: str, folder: Path, count: int) -> float:
     """Seconds of a Hydra multirun over so many seeds, with a worker a core."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     command = [
-        python, str(APP), "-m", f"+seed=range(0,{count})", "hydra/launcher=joblib", f"hydra.launcher.n_jobs={cores}",
+        python, str(APP), "-m", f"+seed=range(0,{count})", "hydra/launcher=joblib",
+        f"hydra.launcher.n_jobs={available_cores()}",
         f"hydra.sweep.dir={tempfile.mkdtemp(dir=folder)}", "hydra.job.chdir=true",
     ]  # fmt: skip
     started = time.perf_counter()

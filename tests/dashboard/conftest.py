@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -71,15 +70,9 @@ def serve() -> Callable[[dict[str, Path]], object]:
 
 
 @pytest.fixture(scope="session")
-def report_writers() -> ModuleType:
+def report_writers(module_of: Callable[[Path], ModuleType]) -> ModuleType:
     """The writers of invented studies, with hostile names too, that the report's tests use."""
-    path = Path(__file__).resolve().parents[1] / "report" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("report_writers", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return module_of(Path(__file__).resolve().parents[1] / "report" / "conftest.py")
 
 
 @pytest.fixture

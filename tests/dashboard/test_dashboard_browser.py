@@ -2,13 +2,11 @@
 
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,59 +14,15 @@ from typing import Any
 import pytest
 
 pytestmark = pytest.mark.browser
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-ARGUMENTS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-    "--disable-background-networking", "--disable-component-update",
-]  # fmt: skip
 REPO = Path(__file__).resolve().parents[2]
 Finish = Callable[[Path, str], None]
 
 
-@dataclass
-class Visit:
-    """An open page, and what went wrong on it."""
-
-    page: Any
-    errors: list[str] = field(default_factory=list)
-
-
-Opener = Callable[[str], Visit]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs the playwright package")
-    if CHROMIUM is None:
-        pytest.skip("needs Debian's chromium on PATH")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
+Opener = Callable[[str], Any]
 
 
 @pytest.fixture
-def visit(browser: Any) -> Iterator[Opener]:
-    contexts = []
-
-    def open_page(address: str, **settings: Any) -> Visit:
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **settings})
-        contexts.append(context)
-        seen = Visit(context.new_page())
-        seen.page.on("console", lambda m: seen.errors.append(m.text) if m.type == "error" else None)
-        seen.page.on("pageerror", lambda error: seen.errors.append(str(error)))
-        seen.page.on("dialog", lambda dialog: seen.errors.append(dialog.message))
-        seen.page.on("requestfailed", lambda request: seen.errors.append(request.url))
-        seen.page.goto(address)
-        return seen
-
-    yield open_page
-    for context in contexts:
-        context.close()
-
-
-@pytest.fixture
-def live(study_dir: Path, serve: Any, visit: Opener) -> Iterator[Visit]:
+def live(study_dir: Path, serve: Any, visit: Opener) -> Iterator[Any]:
     with serve({"heads": study_dir}) as server:
         seen = visit(f"{server.url}study/heads")
         seen.page.wait_for_selector("#runs tr")
@@ -76,7 +30,7 @@ def live(study_dir: Path, serve: Any, visit: Opener) -> Iterator[Visit]:
         seen.page.close()
 
 
-def test_shows_progress_verdicts_and_running_curves(live: Visit) -> None:
+def test_shows_progress_verdicts_and_running_curves(live: Any) -> None:
     page = live.page
     assert page.locator("#status").inner_text() == "8 of 12 runs done"
     assert page.locator("#progress").get_attribute("aria-valuenow") == "8"
@@ -86,14 +40,14 @@ def test_shows_progress_verdicts_and_running_curves(live: Visit) -> None:
     assert live.errors == []
 
 
-def test_goes_on_as_runs_finish(live: Visit, study_dir: Path, finish: Finish) -> None:
+def test_goes_on_as_runs_finish(live: Any, study_dir: Path, finish: Finish) -> None:
     finish(study_dir, "mnistgap2")
     live.page.get_by_text("9 of 12 runs done").wait_for(timeout=20_000)
     assert live.page.locator("#running svg").count() == 2
     assert live.errors == []
 
 
-def test_filters_stay_in_the_address(live: Visit) -> None:
+def test_filters_stay_in_the_address(live: Any) -> None:
     page = live.page
     page.locator("[data-filter=arm]").select_option("fc")
     page.locator("[data-filter=block]").select_option("svhn")
@@ -111,7 +65,7 @@ def test_filters_stay_in_the_address(live: Visit) -> None:
     assert page.locator("#runs tr").count() == 2
 
 
-def test_sorting_by_keyboard_stays_in_the_address(live: Visit) -> None:
+def test_sorting_by_keyboard_stays_in_the_address(live: Any) -> None:
     page = live.page
 
     def scores() -> list[str]:
@@ -136,7 +90,7 @@ def test_sorting_by_keyboard_stays_in_the_address(live: Visit) -> None:
     assert live.errors == []
 
 
-def test_theme_is_kept_from_page_to_page(live: Visit) -> None:
+def test_theme_is_kept_from_page_to_page(live: Any) -> None:
     page = live.page
     colour = "getComputedStyle(document.body).backgroundColor"
     light = page.evaluate(colour)
@@ -149,7 +103,7 @@ def test_theme_is_kept_from_page_to_page(live: Visit) -> None:
     assert page.locator("#theme").get_attribute("aria-pressed") == "true"
 
 
-def test_run_page_is_inert_and_fits_a_phone(live: Visit) -> None:
+def test_run_page_is_inert_and_fits_a_phone(live: Any) -> None:
     page = live.page
     page.locator("#runs a").nth(1).click()
     page.wait_for_selector("#log")
@@ -165,7 +119,7 @@ def test_run_page_is_inert_and_fits_a_phone(live: Visit) -> None:
     assert live.errors == []
 
 
-def test_run_page_follows_a_run(live: Visit, study_dir: Path, finish: Finish) -> None:
+def test_run_page_follows_a_run(live: Any, study_dir: Path, finish: Finish) -> None:
     page = live.page
     page.locator("#runs a", has_text="mnistgap2").click()
     page.wait_for_selector("#log")
@@ -248,7 +202,7 @@ def test_payloads_stay_text(report_writers: ModuleType, tmp_path: Path, serve: A
         assert seen.errors == []
 
 
-def test_axe_finds_no_serious_fault(live: Visit) -> None:
+def test_axe_finds_no_serious_fault(live: Any) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
     page = live.page
     for step in ("live", "dark", "run"):

@@ -58,7 +58,7 @@ def test_hidden_gpus_are_not_used(monkeypatch: pytest.MonkeyPatch, settings: Set
 
 
 def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
-    monkeypatch.setattr(slots.os, "sched_getaffinity", lambda pid: set(range(8)))
+    monkeypatch.setattr(slots, "available_cores", lambda: 8)
     monkeypatch.setattr(slots, "_free_memory", lambda: 64 * 2**30)
     assert [s.threads for s in make_slots(Demand(100, use_gpus=False), **settings())] == [1] * 8
     assert [s.threads for s in make_slots(Demand(2, use_gpus=False), **settings())] == [4, 4]
@@ -98,7 +98,7 @@ def test_wrong_shares(settings: Settings, values: dict[str, str], message: str) 
 
 def test_ranks_count_as_processes(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     """Four cores: four jobs of one process each, two of two ranks, one of three; memory is for processes, too."""
-    monkeypatch.setattr(slots.os, "sched_getaffinity", lambda pid: set(range(4)))
+    monkeypatch.setattr(slots, "available_cores", lambda: 4)
     monkeypatch.setattr(slots, "_free_memory", lambda: 64 * 2**30)
 
     def threads(devices: int, **values: str) -> list[int]:

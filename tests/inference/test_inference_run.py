@@ -112,13 +112,17 @@ assert not late, late
 """
 
 
-def test_no_torch_until_needed_and_never_lightning(trained) -> None:
+def in_a_fresh_process(code: str, trained: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", IMPORTS, str(trained)],
+        [sys.executable, "-c", code, str(trained)],
         env={**os.environ, "PYTHONPATH": str(REPO / "src")},
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+def test_no_torch_until_needed_and_never_lightning(trained) -> None:
+    in_a_fresh_process(IMPORTS, trained)
 
 
 VERBS = """
@@ -136,12 +140,7 @@ assert not late, late
 
 def test_verbs_on_a_trained_run_never_load_lightning(trained, test_images, in_tmp) -> None:
     Image.fromarray(test_images[0]).save("photo.png")
-    done = subprocess.run(
-        [sys.executable, "-c", VERBS, str(trained)],
-        env={**os.environ, "PYTHONPATH": str(REPO / "src")},
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    in_a_fresh_process(VERBS, trained)
 
 
 def test_wrong_path_names_the_nearest(copied, monkeypatch) -> None:

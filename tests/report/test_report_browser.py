@@ -1,8 +1,6 @@
 """The page in a real browser, opened as a file and offline."""
 
-import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,62 +10,10 @@ from nin_exp.report.write import build_report
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 Writer = Callable[..., Path]
 
 
-@dataclass
-class Visit:
-    """An open page and what went wrong on it."""
-
-    page: Any
-    errors: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-
-
-Opener = Callable[..., Visit]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs the playwright package")
-    if CHROMIUM is None:
-        pytest.skip("needs Debian's chromium on PATH")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(browser: Any) -> Iterator[Opener]:
-    contexts = []
-
-    def open_page(html: Path, **settings: Any) -> Visit:
-        context = browser.new_context(offline=True, **settings)
-        contexts.append(context)
-        seen = Visit(context.new_page())
-        seen.page.on("console", lambda message: seen.errors.append(message.text) if message.type == "error" else None)
-        seen.page.on("pageerror", lambda error: seen.errors.append(str(error)))
-        seen.page.on("dialog", lambda dialog: seen.errors.append(dialog.message))
-        seen.page.on("request", lambda request: seen.requests.append(request.url))
-        seen.page.on("requestfailed", lambda request: seen.errors.append(request.url))
-        seen.page.goto(html.as_uri())
-        return seen
-
-    yield open_page
-    for context in contexts:
-        context.close()
+Opener = Callable[..., Any]
 
 
 def draw_all(page: Any) -> int:
@@ -94,7 +40,7 @@ def html(tmp_path_factory: pytest.TempPathFactory, module_writer: Writer) -> Pat
 
 
 def test_opens_offline_without_errors_and_draws(visit: Opener, html: Path) -> None:
-    seen = visit(html, viewport={"width": 1280, "height": 900})
+    seen = visit(html)
     assert draw_all(seen.page) > 6
     for plot in seen.page.locator(".plot").all():
         assert plot.locator("svg.main-svg").count() > 0
@@ -123,7 +69,7 @@ def test_policy_refuses_what_is_not_ours(visit: Opener, html: Path) -> None:
 
 
 def test_theme_follows_the_system_and_the_button(visit: Opener, html: Path) -> None:
-    seen = visit(html, color_scheme="dark", viewport={"width": 1280, "height": 900})
+    seen = visit(html, color_scheme="dark")
     ground = "getComputedStyle(document.body).backgroundColor"
     tick = "getComputedStyle(document.querySelector('#plot-differences .xtick text')).fill"
     seen.page.wait_for_selector("#plot-differences .xtick text")
@@ -142,7 +88,7 @@ def test_theme_follows_the_system_and_the_button(visit: Opener, html: Path) -> N
 
 def test_theme_colours_are_those_of_the_style_sheet(visit: Opener, html: Path) -> None:
     """A token that the script could not resolve would leave Plotly's default colour."""
-    seen = visit(html, color_scheme="light", viewport={"width": 1280, "height": 900})
+    seen = visit(html, color_scheme="light")
     draw_all(seen.page)
     fills = seen.page.evaluate(
         "[...document.querySelectorAll('#plot-seeds-0 .points path')].map((path) => getComputedStyle(path).fill)"
@@ -151,7 +97,7 @@ def test_theme_colours_are_those_of_the_style_sheet(visit: Opener, html: Path) -
 
 
 def test_sorting(visit: Opener, html: Path) -> None:
-    seen = visit(html, viewport={"width": 1280, "height": 900})
+    seen = visit(html)
     table = seen.page.locator("#differences table")
     means = "[...document.querySelectorAll('#differences tbody tr')].map((row) => Number(row.cells[4].dataset.sort))"
     head = table.locator("thead th").nth(4)
@@ -178,7 +124,7 @@ def test_no_sideways_scrolling(visit: Opener, html: Path, width: int) -> None:
 
 
 def test_question_and_verdict_fit_the_first_screen(visit: Opener, html: Path) -> None:
-    seen = visit(html, viewport={"width": 1280, "height": 900})
+    seen = visit(html)
     for selector in ("h1", ".verdict >> nth=0", "#plot-differences"):
         box = seen.page.locator(selector).bounding_box()
         assert box is not None
@@ -196,7 +142,7 @@ def test_keyboard_reaches_the_content_first(visit: Opener, html: Path) -> None:
 
 
 def test_saving_a_figure(visit: Opener, html: Path, tmp_path: Path) -> None:
-    seen = visit(html, viewport={"width": 1280, "height": 900}, accept_downloads=True)
+    seen = visit(html, accept_downloads=True)
     with seen.page.expect_download() as download:
         seen.page.locator("[data-save=differences]").click()
     download.value.save_as(tmp_path / "figure.svg")
@@ -205,7 +151,7 @@ def test_saving_a_figure(visit: Opener, html: Path, tmp_path: Path) -> None:
 
 
 def test_print_is_light_complete_and_fits(visit: Opener, html: Path) -> None:
-    seen = visit(html, color_scheme="dark", viewport={"width": 1280, "height": 900})
+    seen = visit(html, color_scheme="dark")
     seen.page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     assert seen.page.evaluate("document.documentElement.dataset.theme") == "light"
     assert seen.page.locator("details:not([open])").count() == 0
@@ -242,7 +188,7 @@ def test_payloads_stay_inert(visit: Opener, study_of_payloads: Path) -> None:
 def test_axe_finds_no_serious_fault(visit: Opener, module_example_writer: Writer, tmp_path: Path, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
     html = build_report(module_example_writer(tmp_path / "s", arms=("gap", "fc", "fc_dropout"), seeds=3)).html
-    seen = visit(html, color_scheme=scheme, viewport={"width": 1280, "height": 900}, bypass_csp=True)
+    seen = visit(html, color_scheme=scheme, bypass_csp=True)
     draw_all(seen.page)
     seen.page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
     violations = axe.Axe().run(seen.page).response["violations"]

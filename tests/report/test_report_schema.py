@@ -74,6 +74,24 @@ def test_predictions_looks_and_published_numbers_fit(example_writer: Writer, tmp
     assert document["contrasts"][1]["monitored"]["decision"] is None
 
 
+def test_calibration_and_robustness_are_for_programs_too(example_writer: Writer, tmp_path: Path) -> None:
+    def calibrated(record: Record) -> Record:
+        return replace(record, metrics={**record.metrics, "test/ece": 0.01 * record.seed})
+
+    study_dir = example_writer(tmp_path / "s", blocks=("mnist", "svhn"), seeds=3, edit=calibrated)
+    document = document_of(study_dir)
+    places = [(cell["arm"], cell["block"]) for cell in document["cells"]]
+    assert [(one["arm"], one["block"]) for one in document["calibration"]] == places
+    assert [(one["arm"], one["block"]) for one in document["robustness"]] == places
+    assert document["calibration"][0]["metrics"]["ece"] == pytest.approx(
+        {"n": 3, "mean": 0.01, "sd": 0.01, "lowest": 0.0, "highest": 0.02}
+    )
+    curve = document["robustness"][0]["curves"]["shift/acc"]
+    measured = json.loads(next(study_dir.glob("*/evaluation.json")).read_text())["shift"]
+    assert [point["x"] for point in curve] == measured["pixels"]
+    assert [point["mean"] for point in curve] == pytest.approx(measured["acc"])
+
+
 def test_one_seed_holds_no_interval_anywhere(example_writer: Writer, tmp_path: Path) -> None:
     study_dir = example_writer(tmp_path / "s", arms=("gap", "fc", "fc_dropout"), seeds=1)
     document = document_of(study_dir)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
 import os
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -118,14 +118,8 @@ def test_a_failed_run_is_not_shown_as_finished(nin_exp, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def servers() -> ModuleType:
-    path = Path(__file__).with_name("wandb_servers.py")
-    spec = importlib.util.spec_from_file_location("wandb_servers", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def servers(module_of: Callable[[Path], ModuleType]) -> ModuleType:
+    return module_of(Path(__file__).with_name("wandb_servers.py"))
 
 
 @pytest.fixture(scope="module")

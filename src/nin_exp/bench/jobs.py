@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from nin_exp.bench.command import run_nin_exp
 from nin_exp.bench.ratio import Ratio, alternate
+from nin_exp.cores import available_cores
 
 ONE_STEP = (
     "dataset=digits", "backbone=nin_bn", "backbone.width=0.1", "head=gap", "trainer=cpu", "trainer.max_steps=1",
@@ -47,7 +47,7 @@ def measure_jobs(
     def measured(run: Callable[[Path, int], float]) -> Callable[[], float]:
         return lambda: count / run(folder, count) * 3600
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = available_cores()
     theirs = {"a Python process each": processes(1)}
     if cores > 1:
         theirs[f"a Python process each, {cores} at a time"] = processes(cores)

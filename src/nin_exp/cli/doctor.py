@@ -14,6 +14,7 @@ from typing import Literal
 
 from nin_exp import __version__
 from nin_exp.cli.flags import make_parser
+from nin_exp.cores import available_cores
 from nin_exp.errors import EXIT_DONE, ConfigError
 
 _DESCRIPTION = "What this machine has, and what is wrong, with the remedy. Exit code 2 when something is wrong."
@@ -75,7 +76,7 @@ def _package(name: str, is_wanted: Callable[[str], bool], wanted: str) -> Findin
 
 
 def _cores() -> Finding:
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    usable = available_cores()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return Finding("cores", "ok", f"{usable} usable, {memory:.0f} GiB of memory")
 

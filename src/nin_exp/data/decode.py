@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nin_exp.contracts.data import LoadedData
+from nin_exp.cores import available_cores
 from nin_exp.data.decoded_store import stored_images
 from nin_exp.data.folders import FolderFiles, FolderScan
 from nin_exp.data.images import UnreadableImageError, read_image
@@ -78,8 +78,7 @@ def _read_all(
 
 def _in_threads(read: Callable[[Path], T], paths: Sequence[Path]) -> Iterator[T]:
     """Results in order; decoders work outside Python's lock."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    pool = ThreadPoolExecutor(min(_MAX_THREADS, cores))
+    pool = ThreadPoolExecutor(min(_MAX_THREADS, available_cores()))
     try:
         yield from pool.map(read, paths)
     finally:

@@ -14,6 +14,9 @@ from nin_exp.records.job import Job
 Problem = tuple[str, int, str]
 """Job id, exit code, message."""
 
+PRELOADED = ("nin_exp.executors.worker", "nin_exp.executors.after_imports")
+"""What a fork server imports, in this order, so that no job has to."""
+
 
 def start_context(method: str) -> Any:
     """How processes start: ``auto`` is a fork server on Linux, whose parent imports and does nothing else."""
@@ -21,7 +24,7 @@ def start_context(method: str) -> Any:
         method = "forkserver" if sys.platform == "linux" else "spawn"
     context: Any = multiprocessing.get_context(method)
     if method == "forkserver":
-        context.set_forkserver_preload(["nin_exp.executors.quiet_start", "nin_exp.executors.worker"])
+        context.set_forkserver_preload(["nin_exp.executors.quiet_start", *PRELOADED])
     return context
 
 

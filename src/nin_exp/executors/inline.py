@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from nin_exp.cores import available_cores
 from nin_exp.executors.preflight import Problem, check_jobs
 from nin_exp.records.job import Job
 from nin_exp.records.record import Record
 from nin_exp.train.books import OnEpoch
-from nin_exp.train.host import available_cores
 from nin_exp.train.run import train
 
 

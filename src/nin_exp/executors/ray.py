@@ -19,13 +19,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from nin_exp.cores import available_cores
 from nin_exp.errors import ConfigError, StorageError
+from nin_exp.executors.checking import PRELOADED
 from nin_exp.executors.demand import Demand
 from nin_exp.executors.executor import Executor
 from nin_exp.executors.feed import Feed, StopPlan, tell
 from nin_exp.executors.judging import EpochFiles, FileJudge
 from nin_exp.executors.outcome import Outcome, read_outcome
-from nin_exp.executors.slots import available_cores
 from nin_exp.executors.stopping import GRACE_SECONDS, StopSignals
 from nin_exp.plan.states import is_locked
 from nin_exp.ranges import NonNegativeFloat, NonNegativeInt, PositiveInt, validated
@@ -67,7 +68,7 @@ def run_on_node(job: Job, ticket: _Ticket, judge: FileJudge | None) -> int:
     # A Ray worker runs many tasks: its fork server is made once and has torch imported from then on.
     context: Any = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
     if os.name == "posix":
-        context.set_forkserver_preload(["nin_exp.executors.worker"])
+        context.set_forkserver_preload(list(PRELOADED))
     process = context.Process(target=entry.job, args=(job, ticket.threads, gpus, judge), name=f"nin-exp-{job.job_id}")
     process.start()
     try:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nin_exp.cores import available_cores
 from nin_exp.errors import ConfigError
 from nin_exp.executors.demand import Demand
 
@@ -46,14 +47,10 @@ def make_slots(
         groups = _groups(found, demand.gpus_per_job(gpus_per_job))
         groups = groups[: workers or len(groups)]
         return [Slot(max(1, cores // len(groups)), group) for group in groups]
-    fitting = _free_memory() // (_MEMORY_PER_PROCESS * demand.devices)
-    slots = workers or max(1, min(cores // demand.devices, demand.num_jobs, fitting))
-    return [Slot(max(1, cores // slots), None)] * slots
-
-
-def available_cores() -> int:
-    """Cores this process may use, as its affinity mask or container says."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if workers is None:
+        fitting = _free_memory() // (_MEMORY_PER_PROCESS * demand.devices)
+        workers = max(1, min(cores // demand.devices, demand.num_jobs, fitting))
+    return [Slot(max(1, cores // workers), None)] * workers
 
 
 def _groups(gpus: list[str], gpus_per_job: float) -> list[tuple[str, ...]]:

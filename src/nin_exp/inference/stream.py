@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nin_exp.contracts.data import ImageSpec
+from nin_exp.cores import available_cores
 from nin_exp.data.images import UnreadableImageError
 from nin_exp.inference.images import ImageInput, Levels, OneImage, each_image, fit, name_of, read_levels
 from nin_exp.inference.prediction import Prediction, Unreadable
@@ -37,8 +37,7 @@ class PredictionStream:
     def predict_each(self, images: ImageInput) -> Iterator[Prediction | Unreadable]:
         """One result an image, in order."""
         numbered = enumerate(each_image(images, self.spec.channels))
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        pool = ThreadPoolExecutor(min(_MAX_THREADS, cores))
+        pool = ThreadPoolExecutor(min(_MAX_THREADS, available_cores()))
         try:
             chunk = self._submit(pool, numbered)
             while chunk:

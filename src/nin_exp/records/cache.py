@@ -107,7 +107,7 @@ def _read(run_dir: str, shared: _Shared) -> Found:
 def _read_whole(path: str) -> Record | None:
     """A record of this version, as nearly all are, without a constructor's checks; None for others."""
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 (as in _stamp)
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 (as in _stamp)
             values = json.loads(file.read())
     except ValueError:
         return None

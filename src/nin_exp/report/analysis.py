@@ -13,9 +13,11 @@ from functools import cached_property
 from nin_exp.records.study import Comparison, Study
 from nin_exp.report.across import Across, compare_across
 from nin_exp.report.arms import Cell, describe_cell, group_of
+from nin_exp.report.calibration import Calibration, summarise_calibration
 from nin_exp.report.certainty import exact_reach
 from nin_exp.report.collect import Run, StudyResults
 from nin_exp.report.contrasts import Contrast, find_contrasts
+from nin_exp.report.evaluation import Robustness, summarise_robustness
 from nin_exp.report.examples import StudyExamples, find_examples
 from nin_exp.report.metric import Metric
 from nin_exp.report.provenance import SEED_KEYS, Provenance, find_provenance, find_warnings
@@ -77,8 +79,22 @@ class Analysis:
     def by_example(self) -> StudyExamples:
         """The runs' predictions, read when first asked for: verdicts on a terminal do not wait for them."""
         confidence = CONFIDENCE if self.comparison is None else 1 - self.comparison.alpha
-        split = self.metric.split if self.metric is not None and self.metric.is_accuracy else "test"
-        return find_examples(self.cells, self.contrasts, split, confidence)
+        return find_examples(self.cells, self.contrasts, self._split, confidence)
+
+    @cached_property
+    def calibration(self) -> tuple[Calibration, ...]:
+        """Of each cell that has any, on the split of the metric."""
+        return summarise_calibration(self.cells, self._split)
+
+    @cached_property
+    def robustness(self) -> tuple[Robustness, ...]:
+        """Of each cell whose runs were evaluated in full, read when first asked for."""
+        found = (summarise_robustness(cell.arm, cell.block, cell.runs) for cell in self.cells)
+        return tuple(measured for measured in found if measured is not None)
+
+    @property
+    def _split(self) -> str:
+        return self.metric.split if self.metric is not None and self.metric.is_accuracy else "test"
 
     def cell(self, arm: str, block: str) -> Cell | None:
         """The runs of an arm in a block; None where the plan holds none."""

@@ -56,10 +56,20 @@ class Run:
     """
 
     job: PlannedJob
-    run_dir: Path
+    study_dir: Path
     state: State
     record: Record | None = None
     problem: str | None = None
+
+    @cached_property
+    def run_dir(self) -> Path:
+        """Made when first asked for: of a hundred thousand runs few are opened again."""
+        return self.study_dir / self.job.job_id
+
+    @property
+    def folder(self) -> str:
+        """``run_dir`` as text."""
+        return f"{self.study_dir}/{self.job.job_id}"
 
     @cached_property
     def config(self) -> dict[str, str]:
@@ -126,16 +136,15 @@ def _refuse_path(job: PlannedJob) -> None:
 
 
 def _run(study_dir: Path, job: PlannedJob, found: Found | None) -> Run:
-    run_dir = study_dir / job.job_id
     if found is None or (found.record is None and found.problem is None):
-        return Run(job, run_dir, "unfinished" if run_dir.is_dir() else "not_started")
+        return Run(job, study_dir, "unfinished" if (study_dir / job.job_id).is_dir() else "not_started")
     if found.record is None:
-        return Run(job, run_dir, "unreadable", problem=found.problem)
+        return Run(job, study_dir, "unreadable", problem=found.problem)
     record = found.record
     fault = _fault(record)
     if fault is not None:
-        return Run(job, run_dir, "unreadable", problem=fault)
-    return Run(job, run_dir, record.status, record, record.error)
+        return Run(job, study_dir, "unreadable", problem=fault)
+    return Run(job, study_dir, record.status, record, record.error)
 
 
 _KINDS: dict[str, type | tuple[type, ...]] = {

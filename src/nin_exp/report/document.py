@@ -13,6 +13,7 @@ from nin_exp.report.analysis import Analysis
 from nin_exp.report.arms import Cell
 from nin_exp.report.collect import Run, number
 from nin_exp.report.contrasts import Contrast, Outcome
+from nin_exp.report.evaluation import Robustness
 from nin_exp.report.examples import ContrastExamples
 from nin_exp.report.sections.all_runs import metric_names
 from nin_exp.report.sentences import outcome_sentence, question, second_verdict
@@ -70,6 +71,8 @@ def results_document(analysis: Analysis) -> dict[str, Any]:
         "published": [plain(one) for one in study.published],
         "across_blocks": None if analysis.across is None else plain(analysis.across),
         "test_examples": [_examples(contrast) for contrast in analysis.by_example.contrasts],
+        "calibration": [plain(one) for one in analysis.calibration],
+        "robustness": [_robustness(one) for one in analysis.robustness],
         "problems": [_problem(run) for run in analysis.runs if run.state != "done"],
         "warnings": list(analysis.warnings),
         "provenance": plain(analysis.provenance),
@@ -117,6 +120,13 @@ def _examples(contrast: ContrastExamples) -> dict[str, Any]:
         "sources": {**plain(contrast.sources), "examples_share": contrast.sources.examples_share},
         "mcnemar": [plain(test) for test in contrast.tests],
     }
+
+
+def _robustness(measured: Robustness) -> dict[str, Any]:
+    curves = {
+        name: [{"x": x, **plain(summary)} for x, summary in curve.points] for name, curve in measured.curves.items()
+    }
+    return {**plain(measured), "curves": curves}
 
 
 def _outcome(outcome: Outcome) -> dict[str, Any]:

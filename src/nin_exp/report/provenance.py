@@ -133,7 +133,7 @@ def _git_variants(records: Sequence[Record]) -> tuple[Variant, ...]:
             if text is None:
                 text = texts[id(record.git)] = _git_line(record.git)
             lines[text] += 1
-    return tuple(Variant(value, num) for value, num in lines.most_common())
+    return _by_number(lines)
 
 
 def _git_line(git: Mapping[str, Any]) -> str:
@@ -148,25 +148,33 @@ def _short(value: Any) -> str:
 
 
 def _variants(values: Iterable[str]) -> tuple[Variant, ...]:
-    return tuple(Variant(value, num) for value, num in Counter(values).most_common())
+    return _by_number(Counter(values))
+
+
+def _by_number(counts: Counter[str]) -> tuple[Variant, ...]:
+    return tuple(Variant(value, num) for value, num in counts.most_common())
 
 
 def _data_sources(records: Sequence[Record]) -> tuple[DataSource, ...]:
     sources = []
-    by_set: dict[str, list[Record]] = {}
+    by_set: dict[str, dict[int, tuple[dict[str, Any], list[Record]]]] = {}  # runs of one data set share the mapping
     for record in records:
-        by_set.setdefault(record.dataset, []).append(record)
-    for dataset, of_set in by_set.items():
+        by_set.setdefault(record.dataset, {}).setdefault(id(record.data), (record.data, []))[1].append(record)
+    for dataset, shared in by_set.items():
         sizes: dict[str, float] = {}
-        for record in of_set:
+        fingerprints: Counter[str] = Counter()
+        notes: Counter[str] = Counter()
+        for data, of_data in shared.values():
             for key in ("num_train", "num_val", "num_test", "num_classes", "chance"):
-                value = number(record.data.get(key))
+                value = number(data.get(key))
                 if value is not None:
                     sizes.setdefault(key, value)
-        fingerprints = _variants(str(r.data["fingerprint"]) for r in of_set if r.data.get("fingerprint"))
-        notes = [r.data["notes"] for r in of_set if isinstance(r.data.get("notes"), dict)]
-        found = _variants(f"{key}: {_short(value)}" for note in notes for key, value in note.items())
-        sources.append(DataSource(dataset, fingerprints, sizes, found))
+            if data.get("fingerprint"):
+                fingerprints[str(data["fingerprint"])] += len(of_data)
+            if isinstance(data.get("notes"), dict):
+                for key, value in data["notes"].items():
+                    notes[f"{key}: {_short(value)}"] += len(of_data)
+        sources.append(DataSource(dataset, _by_number(fingerprints), sizes, _by_number(notes)))
     return tuple(sources)
 
 
@@ -221,9 +229,10 @@ def find_warnings(results: StudyResults, cells: Sequence[Cell]) -> tuple[str, ..
 def _unshared_seeds(runs: Sequence[Run]) -> list[str]:
     """The arms of a pair must share all four seeds: their difference is what the interval is about."""
     used: dict[tuple[str, int], set[tuple[tuple[str, int], ...]]] = {}
+    known: dict[int, tuple[tuple[str, int], ...]] = {}  # runs with the same seeds share the mapping
     for run in runs:
-        if run.record is not None and run.record.seeds:
-            seeds = tuple(sorted((str(k), v) for k, v in run.record.seeds.items()))
+        if run.record is not None and (own := run.record.seeds):
+            seeds = known.get(id(own)) or known.setdefault(id(own), tuple(sorted((str(k), v) for k, v in own.items())))
             used.setdefault((run.job.block, run.job.seed), set()).add(seeds)
     unshared = [f"{block or 'seed'} {seed}" for (block, seed), variants in used.items() if len(variants) > 1]
     if not unshared:

@@ -13,13 +13,6 @@ import torch
 from nin_exp.reference.memory import keep_freed_memory
 
 
-def available_cores() -> int:
-    """Cores this process may use, as its affinity mask or container says."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def settle(threads: int) -> None:
     """Fix the number of threads, keep freed memory, and flush denormal numbers to zero.
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 
 from nin_exp.report.analysis import Analysis
-from nin_exp.report.arms import Cell
+from nin_exp.report.calibration import CALIBRATION_METRICS, Calibration
 from nin_exp.report.figures.reliability import reliability_figure
 from nin_exp.report.metric import Metric
 from nin_exp.report.section import Column, Section, Table, TableCell
-from nin_exp.stats.scores import ScoreSummary, summarise
+from nin_exp.stats.scores import ScoreSummary
 
 MOST_BLOCKS = 12
 LOWEST = float("-inf")
@@ -36,34 +36,24 @@ def section(analysis: Analysis) -> Section | None:
 
 
 def _table(analysis: Analysis) -> Table | None:
-    split = analysis.by_example.split
-    names = [
-        name
-        for name in COLUMNS
-        if any(run.score(f"{split}/{name}") is not None for run in analysis.runs if run.state == "done")
-    ]
-    rows = tuple(_row(cell, split, names) for cell in analysis.cells if cell.states.get("done"))
-    if not names or not rows:
+    found = analysis.calibration
+    names = [name for name in CALIBRATION_METRICS if any(name in one.metrics for one in found)]
+    if not names:
         return None
     columns = (
         Column("arm" if analysis.comparison else "runs", is_number=False),
         Column("block" if analysis.comparison else "data set", is_number=False),
         *(Column(COLUMNS[name][0], hint=COLUMNS[name][1]) for name in names),
     )
+    rows = tuple((TableCell(one.arm), TableCell(one.block), *(_cell(one, name) for name in names)) for one in found)
     return Table("Lower is better; mean ± standard deviation over seeds", columns, rows)
 
 
-def _row(cell: Cell, split: str, names: list[str]) -> tuple[TableCell, ...]:
-    cells = [TableCell(cell.arm), TableCell(cell.block)]
-    for name in names:
-        metric = Metric(f"{split}/{name}")
-        scores = [s for run in cell.runs if run.state == "done" and (s := run.score(metric.key)) is not None]
-        if not scores:
-            cells.append(TableCell("–", sort=LOWEST))
-            continue
-        summary = summarise(scores)
-        cells.append(TableCell(_with_spread(metric, summary), sort=summary.mean))
-    return tuple(cells)
+def _cell(calibration: Calibration, name: str) -> TableCell:
+    summary = calibration.metrics.get(name)
+    if summary is None:
+        return TableCell("–", sort=LOWEST)
+    return TableCell(_with_spread(Metric(f"{calibration.split}/{name}"), summary), sort=summary.mean)
 
 
 def _with_spread(metric: Metric, summary: ScoreSummary) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nin_exp.report.analysis import Analysis
-from nin_exp.report.evaluation import LOCALISATION, Robustness, summarise_robustness
+from nin_exp.report.evaluation import LOCALISATION, Robustness
 from nin_exp.report.figures.robustness import robustness_figure
 from nin_exp.report.section import Column, Section, Table, TableCell
 from nin_exp.stats.scores import ScoreSummary
@@ -25,12 +25,7 @@ HINTS = {
 
 def section(analysis: Analysis) -> Section | None:
     """Curves and tables; None where no run holds an ``evaluation.json``."""
-    found = [
-        measured
-        for block in analysis.blocks[:MOST_BLOCKS]
-        for cell in analysis.cells_of(block)
-        if (measured := summarise_robustness(cell.arm, cell.block, cell.runs)) is not None
-    ]
+    found = [measured for measured in analysis.robustness if measured.block in analysis.blocks[:MOST_BLOCKS]]
     if not found:
         return None
     drawn = (

@@ -1,4 +1,4 @@
-"""Ctrl-C while the fork server imports what jobs need: it ends at once, and prints nothing."""
+"""The fork server: Ctrl-C while it imports, and what its children are spared."""
 
 from __future__ import annotations
 
@@ -43,3 +43,41 @@ def test_an_interrupted_fork_server_says_nothing(tmp_path: Path) -> None:
         # The pipe closes when the last process that holds it has ended.
         _, error = process.communicate(timeout=30)
     assert (process.returncode, error) == (130, "")
+
+
+LOOK = """
+import gc
+def look(connection):
+    connection.send((gc.get_freeze_count(), len(gc.get_objects())))
+"""
+ASK = """
+from nin_exp.executors.checking import start, start_context
+from looking import look
+if __name__ == "__main__":
+    context = start_context("forkserver")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=look, args=(sender,))
+    start(context, process)
+    print(*receiver.recv())
+    process.join()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the fork server is Linux's way")
+def test_a_job_does_not_collect_garbage_among_what_was_imported(tmp_path: Path) -> None:
+    """Else its first collection takes as long as the rest of a short job, and copies the memory that it shares."""
+    (tmp_path / "looking.py").write_text(LOOK)
+    (tmp_path / "ask.py").write_text(ASK)
+    done = subprocess.run(
+        [sys.executable, "ask.py"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPO / "src")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    frozen, others = map(int, done.stdout.split())
+    assert frozen > 200_000 > 20_000 > others

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ import nin_exp.cli.ls
 from nin_exp import errors
 from nin_exp.cli.flags import parser_of
 from nin_exp.cli.main import VERBS, main
-from nin_exp.errors import DataError, NinExpError
+from nin_exp.errors import ConfigError, DataError, NinExpError
 
 REPO = Path(__file__).resolve().parents[2]
 PROGRAM = f"{sys.executable} -P -m nin_exp"
@@ -74,7 +75,12 @@ def test_sigterm_and_sigint_while_a_verb_works(tmp_path: Path) -> None:
     """At a moment that is no training: the plan of many jobs is being composed."""
     command = [*PROGRAM.split(), "compare", "head=gap,fc", "seeds=10000", "--dry-run"]
     env = {**os.environ, "PYTHONPATH": str(REPO / "src")}
-    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+    # A shell's background jobs ignore SIGINT, and so do their children until they say otherwise.
+    for number, code, before in (
+        (signal.SIGINT, 130, signal.SIG_DFL),
+        (signal.SIGINT, 130, signal.SIG_IGN),
+        (signal.SIGTERM, 143, signal.SIG_DFL),
+    ):
         with subprocess.Popen(
             command,
             cwd=tmp_path,
@@ -82,8 +88,7 @@ def test_sigterm_and_sigint_while_a_verb_works(tmp_path: Path) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # A shell's background jobs, such as these tests may be, ignore SIGINT, and so would their children.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=partial(signal.signal, signal.SIGINT, before),
         ) as process:
             while not catches_sigterm(process.pid):
                 time.sleep(0.02)
@@ -105,6 +110,22 @@ def test_an_error_that_a_signal_left_behind(
             raise signalled
         finally:
             {}["a library's own cleaning up fails on what is half-done"]
+
+    monkeypatch.setattr(nin_exp.cli.ls, "run", run)
+    assert main(["ls"]) == code
+
+
+@pytest.mark.parametrize(("signalled", "code"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143)])
+def test_an_error_of_a_library_that_names_another_cause(
+    signalled: BaseException, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OmegaConf's context managers fail on what an interrupt left, and Hydra raises an error of its own from that."""
+
+    def run(_: object) -> int:
+        try:
+            raise signalled
+        except BaseException:
+            raise ConfigError("the configuration cannot be composed") from AttributeError("of something half-done")
 
     monkeypatch.setattr(nin_exp.cli.ls, "run", run)
     assert main(["ls"]) == code

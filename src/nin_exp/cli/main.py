@@ -83,16 +83,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(_in_our_terms(error), as_json="--json" in arguments)
 
 
-def _code_of_signal(error: BaseException | None) -> int | None:
+def _code_of_signal(error: BaseException) -> int | None:
     """The exit code of a signal that came first, where what it left half-done raised an error of its own."""
+    ahead: list[BaseException | None] = [error]
     seen: set[int] = set()  # an error raised again from what it had caused is its own cause
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        if isinstance(error, KeyboardInterrupt):
+    while ahead:
+        one = ahead.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, KeyboardInterrupt):
             return EXIT_SIGINT
-        if isinstance(error, SystemExit) and error.code == EXIT_SIGTERM:
+        if isinstance(one, SystemExit) and one.code == EXIT_SIGTERM:
             return EXIT_SIGTERM
-        error = error.__cause__ or error.__context__
+        ahead += [one.__cause__, one.__context__]  # OmegaConf raises from nothing what came of an interrupt
     return None
 
 
@@ -110,6 +114,8 @@ def bound_spinning() -> None:
 def _start_program() -> None:
     """What a program needs and a call from Python must not touch: signals, standard streams, the environment."""
     bound_spinning()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script: a plan heeds it there too
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, *hangup()):  # their exit code from the first moment
         signal.signal(number, lambda number, frame: sys.exit(EXIT_SIGTERM))
     for descriptor in range(3):  # a closed one would be given to the next file, which then takes what is printed

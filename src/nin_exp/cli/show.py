@@ -36,7 +36,7 @@ def run(arguments: Sequence[str]) -> int:
         print(f"{name:<13} {value:.6g}")
     if record.params_total is not None and record.params_head is not None:
         share = record.params_head / max(1, record.params_total)
-        print(f"parameters    {record.params_total:,} (head {record.params_head:,}, {share:.1%})")
+        print(f"parameters    {record.params_total:,} (head {record.params_head:,}, {100 * share:.3g} %)")
     if record.macs is not None:
         print(f"MACs          {record.macs:,}")
     if record.images_per_second is not None:

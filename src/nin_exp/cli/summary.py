@@ -110,5 +110,7 @@ def _print(summary: Any) -> None:
     console = Console()
     console.print(table)
     share = summary.params_head / max(1, summary.params_total)
-    console.print(f"parameters {summary.params_total:,}, of these in the head {summary.params_head:,} ({share:.1%})")
+    console.print(
+        f"parameters {summary.params_total:,}, of these in the head {summary.params_head:,} ({100 * share:.3g} %)"
+    )
     console.print(f"MACs       {summary.macs:,} an image")

@@ -30,6 +30,10 @@ def summarise_calibration(cells: Iterable[Cell], split: str) -> tuple[Calibratio
 
 def _metrics(cell: Cell, split: str) -> dict[str, ScoreSummary]:
     of_runs = [run.record.metrics for run in cell.runs if run.state == "done" and run.record is not None]
-    measured = {name: [number(one.get(f"{split}/{name}")) for one in of_runs] for name in CALIBRATION_METRICS}
-    found = {name: [value for value in values if value is not None] for name, values in measured.items()}
-    return {name: summarise(values) for name, values in found.items() if values}
+    found: dict[str, ScoreSummary] = {}
+    for name in CALIBRATION_METRICS:
+        key = f"{split}/{name}"
+        values = [value for one in of_runs if key in one and (value := number(one[key])) is not None]
+        if values:
+            found[name] = summarise(values)
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from nin_exp.report.analysis import Analysis
 from nin_exp.report.arms import Cell
 from nin_exp.report.metric import Metric
+from nin_exp.report.ranking import Best
 from nin_exp.report.section import Column, Section, Table, TableCell
 
 
@@ -18,10 +19,13 @@ def section(analysis: Analysis) -> Section | None:
     columns = [Column("arm" if comparison else "runs", is_number=False)]
     columns += [Column(block or metric.label) for block in analysis.blocks]
     rows = []
+    best = {(b.arm, b.block): b for b in analysis.best}
     for arm in analysis.arms:
         is_baseline = comparison is not None and arm == comparison.baseline
         header = TableCell(arm, note="baseline" if is_baseline else "")
-        rows.append((header, *(_cell(analysis, metric, arm, block) for block in analysis.blocks)))
+        rows.append(
+            (header, *(_cell(analysis.cell(arm, block), metric, best.get((arm, block))) for block in analysis.blocks))
+        )
     several = any(cell.summary is not None and cell.summary.n > 1 for cell in analysis.cells)
     notes = ["mean ± standard deviation over seeds" if several else "one run each, so no ±"]
     if analysis.best:
@@ -32,11 +36,9 @@ def section(analysis: Analysis) -> Section | None:
     return Section("accuracy", heading, {"table": table})
 
 
-def _cell(analysis: Analysis, metric: Metric, arm: str, block: str) -> TableCell:
-    cell = analysis.cell(arm, block)
+def _cell(cell: Cell | None, metric: Metric, best: Best | None) -> TableCell:
     if cell is None or cell.summary is None:
         return TableCell("–", sort=float("-inf"), note=_number(cell))
-    best = next((b for b in analysis.best if (b.arm, b.block) == (arm, block)), None)
     summary = cell.summary
     spread = "" if summary.sd is None else f" ± {metric.spread(summary.sd)}"
     highest = " · highest" if best is not None and not best.is_supported else ""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -50,12 +51,12 @@ CommandLine = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def nin_exp(tmp_path: Path) -> CommandLine:
-    """Run ``nin-exp`` in a fresh process, in an empty working directory."""
+def python(tmp_path: Path) -> CommandLine:
+    """Run Python with this checkout in a fresh process, in an empty working directory."""
 
     def run(*arguments: str, timeout: float = 240, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "nin_exp", *arguments],
+            [sys.executable, *arguments],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(REPO / "src"), **environment},
             capture_output=True,
@@ -65,6 +66,12 @@ def nin_exp(tmp_path: Path) -> CommandLine:
         )
 
     return run
+
+
+@pytest.fixture
+def nin_exp(python: CommandLine) -> CommandLine:
+    """Run ``nin-exp`` as ``python`` does."""
+    return partial(python, "-m", "nin_exp")
 
 
 @pytest.fixture(scope="session")

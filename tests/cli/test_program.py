@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -101,31 +102,25 @@ def test_sigterm_and_sigint_while_a_verb_works(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def fail_while_cleaning_up() -> None:
+    {}["a library's own cleaning up fails on what is half-done"]
+
+
+def name_another_cause() -> None:
+    """OmegaConf's context managers fail on what an interrupt left, and Hydra raises an error of its own from that."""
+    raise ConfigError("the configuration cannot be composed") from AttributeError("of something half-done")
+
+
+@pytest.mark.parametrize("leave_behind", [fail_while_cleaning_up, name_another_cause])
 @pytest.mark.parametrize(("signalled", "code"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143)])
 def test_an_error_that_a_signal_left_behind(
-    signalled: BaseException, code: int, monkeypatch: pytest.MonkeyPatch
+    signalled: BaseException, code: int, leave_behind: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run(_: object) -> int:
         try:
             raise signalled
         finally:
-            {}["a library's own cleaning up fails on what is half-done"]
-
-    monkeypatch.setattr(nin_exp.cli.ls, "run", run)
-    assert main(["ls"]) == code
-
-
-@pytest.mark.parametrize(("signalled", "code"), [(KeyboardInterrupt(), 130), (SystemExit(143), 143)])
-def test_an_error_of_a_library_that_names_another_cause(
-    signalled: BaseException, code: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """OmegaConf's context managers fail on what an interrupt left, and Hydra raises an error of its own from that."""
-
-    def run(_: object) -> int:
-        try:
-            raise signalled
-        except BaseException:
-            raise ConfigError("the configuration cannot be composed") from AttributeError("of something half-done")
+            leave_behind()
 
     monkeypatch.setattr(nin_exp.cli.ls, "run", run)
     assert main(["ls"]) == code

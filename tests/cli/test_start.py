@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,20 +31,12 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
-def test_no_heavy_import(arguments: list[str], tmp_path: Path) -> None:
+def test_no_heavy_import(arguments: list[str], python: Callable[..., subprocess.CompletedProcess[str]]) -> None:
     code = (
         "import sys; from nin_exp.cli.main import main; code = main(sys.argv[1:]);"
         f"heavy = [m for m in {HEAVY} if m in sys.modules]; assert not heavy, heavy; sys.exit(code)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(REPO / "src")},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = python("-c", code, *arguments, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout
 

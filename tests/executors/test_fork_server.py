@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -65,19 +66,13 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the fork server is Linux's way")
-def test_a_job_does_not_collect_garbage_among_what_was_imported(tmp_path: Path) -> None:
+def test_a_job_does_not_collect_garbage_among_what_was_imported(
+    tmp_path: Path, python: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
     """Else its first collection takes as long as the rest of a short job, and copies the memory that it shares."""
     (tmp_path / "looking.py").write_text(LOOK)
     (tmp_path / "ask.py").write_text(ASK)
-    done = subprocess.run(
-        [sys.executable, "ask.py"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(REPO / "src")},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = python("ask.py", timeout=120)
     assert done.returncode == 0, done.stderr
     frozen, others = map(int, done.stdout.split())
     assert frozen > 200_000 > 20_000 > others

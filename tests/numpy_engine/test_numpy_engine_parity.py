@@ -50,7 +50,8 @@ def test_fifty_steps_of_nin_have_the_same_losses(composer: Composer, make_twins:
     twins = make_twins(config, ImageSpec(1, 16, 16), torch_dtype)
     losses = twins.losses(*digits(256, 16, numpy_dtype), steps=50)
     np.testing.assert_allclose(losses[:, 1], losses[:, 0], rtol=tolerance)
-    assert losses[-4:, 0].mean() < losses[:4, 0].mean() - 0.005  # it learns, so a gradient that is wrong would show
+    # It learns, so a gradient that is wrong would show; at the calm rate it learns little.
+    assert losses[-4:, 0].mean() < losses[:4, 0].mean() - (0.005 if dtype == "float32" else 0.05)
     for name, weight in twins.torch_network.state_dict().items():
         other = twins.network.state_dict()[name].numpy()
         np.testing.assert_allclose(other, weight.numpy(), rtol=tolerance, atol=10 * tolerance, err_msg=name)
